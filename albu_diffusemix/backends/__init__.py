@@ -1,13 +1,34 @@
-"""Makers of counterparts: the one seam between the transforms, the job and any generator of images."""
+"""Makers of counterparts: the one seam between the transforms, the job and any generator of images.
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+A backend is named by a spec, plain data that YAML can hold: `"procedural"` or `{"name": "procedural", ...options}`.
+"""
+
+import difflib
+import importlib
+import inspect
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[int, int, int, int]
-"""`(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded."""
+from albu_diffusemix.functional import Box
+
+__all__ = [
+    "Backend",
+    "BackendSpec",
+    "Counterpart",
+    "Request",
+    "Status",
+    "backend_names",
+    "create_backend",
+    "register_backend",
+    "shared_backend",
+]
+
+BackendSpec: TypeAlias = str | Mapping[str, Any]
 
 Status = Literal["ok", "blank", "nonfinite", "nsfw", "missing"]
 
@@ -18,9 +39,9 @@ class Request(NamedTuple):
     Attributes:
         image: The source, `(H, W, 3)` uint8 RGB, C-contiguous.
         prompt: The effect to apply; None lets the backend choose one of its own, by `seed`.
-        seed: Moves everything random in the counterpart.
+        seed: Moves everything random in the counterpart; at least 0.
         key: Name of the source in its data set, or None where there is none.
-        box: The part of the counterpart that will be used.
+        box: The part of the counterpart that will be used, `(x_min, y_min, x_max, y_max)`, upper ends excluded.
 
     """
 
@@ -47,7 +68,11 @@ class Counterpart(NamedTuple):
 
 
 class Backend(Protocol):
-    """A maker of counterparts. Pure: a counterpart depends on its request and the fingerprint alone."""
+    """A maker of counterparts.
+
+    Pure: a counterpart depends on its request and the fingerprint alone, never on neighbours, batch, order or worker.
+    Cheap to construct, complains at construction, loads on the first `generate`, drops what it loaded when pickled.
+    """
 
     @property
     def fingerprint(self) -> str:
@@ -57,5 +82,135 @@ class Backend(Protocol):
     def prompts(self) -> tuple[str, ...]:
         """The prompts to choose from when the user names none; empty where each image has its own."""
 
+    def check_prompt(self, prompt: str) -> None:
+        """Raise ValueError for a prompt that can never work, with those that do."""
+
     def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
         """Make one counterpart for each request, in order."""
+
+
+class _Entry(NamedTuple):
+    target: str
+    extra: str | None
+
+
+_registry: dict[str, _Entry] = {
+    "procedural": _Entry("albu_diffusemix.backends.procedural:Procedural", None),
+}
+
+_shared: dict[tuple[int, str], Backend] = {}
+
+
+def backend_names() -> list[str]:
+    """Give the names that a spec may use, in alphabetical order.
+
+    Examples:
+        >>> "procedural" in backend_names()
+        True
+
+    """
+    return sorted(_registry)
+
+
+def register_backend(name: str, target: str, extra: str | None = None) -> None:
+    """Make a backend of your own known by a name that specs and YAML files can use.
+
+    Call it at the top level of a module that every process imports: workers started by spawn begin with the built-in
+    names alone.
+
+    Args:
+        name (str): The name for specs.
+        target (str): Where the class lies, `"package.module:Class"`; imported when a spec first asks for it.
+        extra (str | None): What to install when its import fails, as pip takes it. Default: None.
+
+    Raises:
+        ValueError: `target` is not of the form `module:Class`, or the name stands for another backend already.
+
+    Examples:
+        >>> register_backend("studio", "my_project.backends:Studio", extra="my-project[studio]")
+
+    """
+    module, _, attribute = target.partition(":")
+    if not (module and attribute):
+        raise ValueError(f"target of backend {name!r} must be 'module:Class'; got {target!r}")
+    entry = _Entry(target, extra)
+    if _registry.get(name, entry) != entry:
+        raise ValueError(f"backend {name!r} is registered already, as {_registry[name].target!r}; choose another name")
+    _registry[name] = entry
+
+
+def create_backend(spec: BackendSpec) -> Backend:
+    """Build the backend that a spec names.
+
+    Args:
+        spec (str | Mapping): The name, or a mapping with `name` and the backend's options.
+
+    Returns:
+        Backend: A new instance; cheap, since backends load on their first use.
+
+    Raises:
+        ValueError: The spec is no such thing, the name is unknown, a package is missing, or an option is not allowed.
+
+    Examples:
+        >>> create_backend("procedural")
+        Procedural()  # OpenCV filters, not diffusion
+
+    """
+    name, options = _parse(spec)
+    cls = _load(name)
+    allowed = [parameter for parameter in inspect.signature(cls).parameters if parameter != "self"]
+    unknown = [option for option in options if option not in allowed]
+    if unknown:
+        raise ValueError(
+            f"backend {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed) or 'none'}",
+        )
+    backend: Backend = cls(**options)
+    return backend
+
+
+def shared_backend(spec: BackendSpec) -> Backend:
+    """Give this process's one instance for a spec, so that what it loaded is loaded once.
+
+    Args:
+        spec (str | Mapping): As for `create_backend`.
+
+    Returns:
+        Backend: The same instance for equal specs in the same process; a forked or spawned process gets its own.
+
+    Raises:
+        ValueError: As for `create_backend`.
+
+    """
+    process_and_spec = (os.getpid(), json.dumps(spec, sort_keys=True))
+    if process_and_spec not in _shared:
+        _shared[process_and_spec] = create_backend(spec)
+    return _shared[process_and_spec]
+
+
+def _parse(spec: BackendSpec) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+        raise ValueError(f"backend must be a name or a mapping with a 'name'; got {spec!r}")  # noqa: TRY004  see below
+    options = {option: value for option, value in spec.items() if option != "name"}
+    try:
+        json.dumps(options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"backend {spec['name']!r} takes plain data that YAML can hold; got {options!r}") from error
+    return spec["name"], options
+
+
+def _load(name: str) -> Any:
+    if name not in _registry:
+        close = difflib.get_close_matches(name, _registry, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown backend {name!r}; known: {', '.join(backend_names())}{hint}")
+    target, extra = _registry[name]
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        install = f": pip install {extra!r}" if extra else ""
+        raise ValueError(f"backend {name!r} needs a package that cannot be imported ({error}){install}") from error
+    except AttributeError as error:
+        raise ValueError(f"backend {name!r} is registered as {target!r}, but there is no {attribute!r}") from error

@@ -1,0 +1,54 @@
+# Each target builds .venv with what it needs, from the pins in tests/requirements.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PINS := tests/requirements.txt
+export NO_ALBUMENTATIONS_UPDATE = 1
+
+.PHONY: help demo test lint format docs bench fractals clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs to diffusemix_demo/
+	$(BIN)/albu-diffusemix demo
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest --cov
+
+lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Build the documentation into docs/_build/html and run its examples
+	$(BIN)/sphinx-build -n -W -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -n -W -q -b doctest docs docs/_build/doctest
+
+bench: $(VENV)/.dev ## Measure, and compare with the lines of the design
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -p no:randomly -s
+
+fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
+	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check
+
+clean: ## Remove everything that these targets made
+	rm -rf $(VENV) build dist docs/_build diffusemix_demo *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python setup.cfg $(PINS)
+	$(PIP) --constraint $(PINS) --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python setup.cfg $(PINS)
+	$(PIP) --requirement $(PINS)
+	$(PIP) --no-deps --editable .
+	@touch $@

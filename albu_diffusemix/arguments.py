@@ -1,0 +1,83 @@
+"""What the transforms accept: one schema for each step, checked by the host when a transform is built.
+
+Every check raises ValueError: of any other error the host makes a warning, and builds the transform with its defaults.
+"""
+
+import warnings
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from albu_diffusemix._host import BaseTransformInitSchema
+from albu_diffusemix.backends import create_backend
+from albu_diffusemix.fractals import shared_library
+from albu_diffusemix.masks import MASKS
+from albu_diffusemix.prompts import lint_prompt
+
+__all__ = ["BlendArguments", "ConcatArguments"]
+
+
+def _known_masks(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError(f"must hold at least one mask; allowed: {', '.join(MASKS)}")
+    for value in values:
+        if value not in MASKS:
+            raise ValueError(f"unknown mask {value!r}; allowed: {', '.join(MASKS)}")
+    return values
+
+
+def _in_unit_interval(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"must lie in [0, 1]; got {value}")
+    return value
+
+
+def _rising_in_unit_interval(value: tuple[float, float]) -> tuple[float, float]:
+    low, high = value
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"must be (low, high) with 0 <= low <= high <= 1; got {value}")
+    return value
+
+
+def _linted_prompts(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    if not values:
+        raise ValueError("must hold at least one prompt, or be None for the backend's own")
+    for value in values:
+        for finding in lint_prompt(value):
+            warnings.warn(finding, stacklevel=2)
+    return values
+
+
+def _known_backend(spec: Any) -> Any:
+    create_backend(spec)
+    return spec if isinstance(spec, str) else dict(spec)
+
+
+def _known_fractals(source: str) -> str:
+    shared_library(source)
+    return source
+
+
+class ConcatArguments(BaseTransformInitSchema):
+    """Arguments of the step that puts a part of the counterpart into the image."""
+
+    backend: Annotated[Any, AfterValidator(_known_backend)]
+    prompts: Annotated[tuple[str, ...] | None, AfterValidator(_linted_prompts)]
+    mask_types: Annotated[tuple[str, ...], AfterValidator(_known_masks)]
+    seam_width: Annotated[float, AfterValidator(_in_unit_interval)]
+    metadata_key: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_prompts_with_the_backend(self) -> "ConcatArguments":
+        for prompt in self.prompts or ():
+            create_backend(self.backend).check_prompt(prompt)
+        return self
+
+
+class BlendArguments(BaseTransformInitSchema):
+    """Arguments of the step that blends a fractal in."""
+
+    alpha_range: Annotated[tuple[float, float], AfterValidator(_rising_in_unit_interval)]
+    fractals: Annotated[str, AfterValidator(_known_fractals)]

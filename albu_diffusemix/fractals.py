@@ -1,0 +1,172 @@
+"""The fractals to blend in: open a library, resize its images, remember them within a memory bound."""
+
+import os
+from collections import OrderedDict
+from importlib import resources
+from pathlib import Path
+from threading import Lock
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BUILTIN", "FractalLibrary", "shared_library"]
+
+BUILTIN = "builtin"
+MEMORY_BOUND = 128 * 2**20
+"""Bytes that a library remembers, in each process: the 100 built-in fractals take 79 MB decoded."""
+
+_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+_shared: dict[tuple[int, str], "FractalLibrary"] = {}
+
+
+class _Memory:
+    """Arrays by key, the least recently used forgotten beyond a number of bytes."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._held = 0
+        self._arrays: OrderedDict[tuple[int, ...], NDArray[np.uint8]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        with self._lock:
+            if key in self._arrays:
+                self._arrays.move_to_end(key)
+            return self._arrays.get(key)
+
+    def put(self, key: tuple[int, ...], array: NDArray[np.uint8]) -> None:
+        with self._lock:
+            if key in self._arrays or array.nbytes > self._bound:
+                return
+            self._arrays[key] = array
+            self._held += array.nbytes
+            while self._held > self._bound:
+                self._held -= self._arrays.popitem(last=False)[1].nbytes
+
+
+class FractalLibrary:
+    """Fractal images by number, opened when they are first asked for.
+
+    Decoded images and resized ones are remembered, three quarters and one quarter of `memory_bound`; beyond it the
+    least recently used are forgotten. Use `shared_library`, which gives each process one of its own.
+
+    Args:
+        source (str): "builtin", or a folder of images (BMP, JPEG, PNG, TIFF, WebP; searched with its sub-folders).
+            Default: "builtin".
+        memory_bound (int): Bytes to remember at the most. Default: 128 MiB.
+
+    Raises:
+        ValueError: The folder does not exist or holds no images.
+
+    Examples:
+        >>> library = FractalLibrary()
+        >>> len(library)
+        100
+        >>> library.get(0, height=224, width=320).shape
+        (224, 320, 3)
+
+    """
+
+    def __init__(self, source: str = BUILTIN, memory_bound: int = MEMORY_BOUND) -> None:
+        self.source = source
+        self._paths = _builtin_paths() if source == BUILTIN else _folder_paths(source)
+        self._decoded = _Memory(memory_bound * 3 // 4)
+        self._resized = _Memory(memory_bound // 4)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def name(self, index: int) -> str:
+        """Give a fractal's file name.
+
+        Args:
+            index (int): Its number, from 0.
+
+        Returns:
+            str: The file's name, without its folder.
+
+        """
+        return self._paths[index].name
+
+    def get(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
+        """Give one fractal resized to an image's size (paper, section 3.2: one fractal over the whole image).
+
+        Args:
+            index (int): Its number, from 0, in the order of the file names.
+            height (int): Height in pixels.
+            width (int): Width in pixels.
+
+        Returns:
+            np.ndarray: (height, width, 3) uint8 RGB, read-only.
+
+        Raises:
+            ValueError: There is no such number, or the file is no readable image.
+
+        """
+        if not 0 <= index < len(self._paths):
+            raise ValueError(f"fractal_index must lie in [0, {len(self)}) for fractals {self.source!r}; got {index}")
+        remembered = self._resized.get((index, height, width))
+        if remembered is not None:
+            return remembered
+        decoded = self._decode(index)
+        if decoded.shape[:2] == (height, width):
+            return decoded
+        shrinks = height * width < decoded.shape[0] * decoded.shape[1]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = np.asarray(cv2.resize(decoded, (width, height), interpolation=interpolation), np.uint8)
+        resized.flags.writeable = False
+        self._resized.put((index, height, width), resized)
+        return resized
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        decoded = self._decoded.get((index,))
+        if decoded is None:
+            decoded = _read(self._paths[index])
+            self._decoded.put((index,), decoded)
+        return decoded
+
+
+def shared_library(source: str) -> FractalLibrary:
+    """Give this process's one library for a source; a forked or spawned process gets its own.
+
+    Args:
+        source (str): As for `FractalLibrary`.
+
+    Returns:
+        FractalLibrary: The same instance for the same source in the same process.
+
+    Raises:
+        ValueError: As for `FractalLibrary`.
+
+    """
+    process_and_source = (os.getpid(), source)
+    if process_and_source not in _shared:
+        _shared[process_and_source] = FractalLibrary(source)
+    return _shared[process_and_source]
+
+
+def _builtin_paths() -> list[Path]:
+    folder = resources.files("albu_diffusemix.fractal_assets")
+    return sorted(Path(str(path)) for path in folder.iterdir() if path.name.endswith(".jpg"))
+
+
+def _folder_paths(source: str) -> list[Path]:
+    folder = Path(source)
+    if not folder.is_dir():
+        raise ValueError(f"fractals must be {BUILTIN!r} or a folder of images; there is no folder {source!r}")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise ValueError(f"fractals folder {source!r} holds no images; looked for {', '.join(_SUFFIXES)}")
+    return paths
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if decoded is None:
+        raise ValueError(f"fractal {str(path)!r} is no readable image; remove it or write it again")
+    rgb = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    rgb.flags.writeable = False
+    return rgb

@@ -1,0 +1,352 @@
+"""The arithmetic of DiffuseMix on plain arrays: no transform, no randomness, no files.
+
+Images are uint8 in [0, 255] or float32 in [0, 1], of shape (H, W), (H, W, 1) or (H, W, C) with C >= 3, of which the
+first three channels are RGB. Inputs are never written to; outputs are new, contiguous, of the input's shape and dtype.
+"""
+
+from typing import Any, Literal, TypeAlias, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "HALVES",
+    "Box",
+    "Half",
+    "Image",
+    "check_image",
+    "crop",
+    "cutmix",
+    "cutmix_box",
+    "fractal_blend",
+    "half_box",
+    "half_concat",
+    "match_format",
+    "mixup",
+    "to_rgb",
+]
+
+Image: TypeAlias = NDArray[Any]
+Box: TypeAlias = tuple[int, int, int, int]
+"""`(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded."""
+
+Half = Literal["left", "right", "top", "bottom"]
+HALVES: tuple[Half, ...] = get_args(Half)
+
+RGB_CHANNELS = 3
+
+
+def check_image(image: Any) -> None:
+    """Refuse what is not an image.
+
+    Args:
+        image (Any): The candidate.
+
+    Raises:
+        TypeError: It is no NumPy array.
+        ValueError: Its dtype, its number of dimensions or channels, or a side of zero is not allowed.
+
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"image must be a NumPy array of shape (H, W) or (H, W, C); got {type(image).__name__}")
+    if image.dtype not in (np.uint8, np.float32):
+        raise ValueError(f"image must be uint8 in [0, 255] or float32 in [0, 1]; got dtype {image.dtype}")
+    if image.ndim not in (2, 3):
+        raise ValueError(f"image must be of shape (H, W) or (H, W, C); got shape {image.shape}")
+    if 0 in image.shape:
+        raise ValueError(f"image must be at least 1x1 with at least one channel; got shape {image.shape}")
+    if image.ndim == RGB_CHANNELS and image.shape[2] == 2:  # noqa: PLR2004  grey has one, RGB three
+        raise ValueError(f"image must have 1 channel (grey), 3 (RGB) or more (RGB first); got 2 in shape {image.shape}")
+
+
+def crop(image: Image, box: Box) -> Image:
+    """Give a view of a part of the image.
+
+    Args:
+        image (np.ndarray): (H, W) or (H, W, C).
+        box (Box): `(x_min, y_min, x_max, y_max)` in pixels, upper ends excluded.
+
+    Returns:
+        np.ndarray: A view, not contiguous in general.
+
+    """
+    x_min, y_min, x_max, y_max = box
+    return image[y_min:y_max, x_min:x_max]
+
+
+def half_box(height: int, width: int, mask_type: Half, seam_width: float = 0.0) -> Box:
+    """Give the part of the counterpart that `half_concat` uses.
+
+    Args:
+        height (int): Height of the image in pixels.
+        width (int): Width of the image in pixels.
+        mask_type (str): The half: "left", "right", "top" or "bottom". Of an odd side, left and top are the smaller.
+        seam_width (float): Length of the soft seam as a fraction of the divided side, in [0, 1]. Default: 0.
+
+    Returns:
+        Box: `(x_min, y_min, x_max, y_max)`, the half widened by its share of the seam.
+
+    Raises:
+        ValueError: `mask_type` names no half, or `seam_width` lies outside [0, 1].
+
+    Examples:
+        >>> half_box(480, 640, "right")
+        (320, 0, 640, 480)
+
+    """
+    if mask_type not in HALVES:
+        raise ValueError(f"mask_type must be one of {', '.join(HALVES)}; got {mask_type!r}")
+    if not 0 <= seam_width <= 1:
+        raise ValueError(f"seam_width must lie in [0, 1], as a fraction of the side; got {seam_width}")
+    side = width if mask_type in ("left", "right") else height
+    start, end = _seam(side, seam_width)
+    return {
+        "left": (0, 0, end, height),
+        "right": (start, 0, width, height),
+        "top": (0, 0, width, end),
+        "bottom": (0, start, width, height),
+    }[mask_type]
+
+
+def half_concat(image: Image, counterpart: Image, mask_type: Half, seam_width: float = 0.0) -> Image:
+    """Concatenate a half of the counterpart with the other half of the image (paper, equation 1).
+
+    `H = C * M + I * (1 - M)`, with M one on the half named by `mask_type`. With a soft seam of n pixels, M climbs over
+    the middle from 0 to 1 in n even steps, both ends included.
+
+    Args:
+        image (np.ndarray): I, (H, W) or (H, W, C), uint8 or float32.
+        counterpart (np.ndarray): C, of the image's shape and dtype; or only the part of it that `half_box` names.
+        mask_type (str): Where the counterpart goes: "left", "right", "top" or "bottom".
+        seam_width (float): Length of the soft seam as a fraction of the divided side, in [0, 1]; 0 is the paper's hard
+            edge. Default: 0.
+
+    Returns:
+        np.ndarray: The hybrid, of the image's shape and dtype.
+
+    Raises:
+        ValueError: A bad `mask_type` or `seam_width`, or a counterpart that does not fit.
+
+    References:
+        DiffuseMix: https://arxiv.org/abs/2405.14881, section 3.2, equation 1
+
+    Examples:
+        >>> import numpy as np
+        >>> image, counterpart = np.zeros((2, 4), np.uint8), np.full((2, 4), 9, np.uint8)
+        >>> half_concat(image, counterpart, "right")
+        array([[0, 0, 9, 9],
+               [0, 0, 9, 9]], dtype=uint8)
+
+    """
+    box = half_box(image.shape[0], image.shape[1], mask_type, seam_width)
+    part = _part_of(counterpart, image, box)
+    hybrid = _paste(image, part, box)
+    axis = 1 if mask_type in ("left", "right") else 0
+    start, end = _seam(image.shape[axis], seam_width)
+    if start == end:
+        return hybrid
+
+    weight = _ramp(end - start, rising=mask_type in ("right", "bottom"))
+    shape = [1] * image.ndim
+    shape[axis] = -1
+    seam: list[slice] = [slice(None)] * image.ndim
+    seam[axis] = slice(start, end)
+    offset = start - (box[0] if axis == 1 else box[1])
+    seam_of_part = list(seam)
+    seam_of_part[axis] = slice(offset, offset + end - start)
+    hybrid[tuple(seam)] = _mix(image[tuple(seam)], part[tuple(seam_of_part)], weight.reshape(shape))
+    return hybrid
+
+
+def cutmix_box(height: int, width: int, center_x: float, center_y: float, area: float) -> Box:
+    """Place a box of the image's proportions, cut off at the image's border (CutMix, section 3.1).
+
+    Args:
+        height (int): Height of the image in pixels.
+        width (int): Width of the image in pixels.
+        center_x (float): Centre as a fraction of the width, in [0, 1].
+        center_y (float): Centre as a fraction of the height, in [0, 1].
+        area (float): Area of the whole box as a fraction of the image's, in [0, 1].
+
+    Returns:
+        Box: `(x_min, y_min, x_max, y_max)`; it may be empty.
+
+    References:
+        CutMix: https://arxiv.org/abs/1905.04899
+
+    Examples:
+        >>> cutmix_box(100, 200, center_x=0.5, center_y=0.5, area=0.25)
+        (50, 25, 150, 75)
+
+    """
+    box_width, box_height = round(width * area**0.5), round(height * area**0.5)
+    x_min, y_min = int(center_x * width) - box_width // 2, int(center_y * height) - box_height // 2
+    return (
+        min(max(x_min, 0), width),
+        min(max(y_min, 0), height),
+        min(max(x_min + box_width, 0), width),
+        min(max(y_min + box_height, 0), height),
+    )
+
+
+def cutmix(image: Image, counterpart: Image, box: Box) -> Image:
+    """Paste a box of the counterpart (paper, appendix 4: "CutMix + DiffuseMix").
+
+    Args:
+        image (np.ndarray): (H, W) or (H, W, C), uint8 or float32.
+        counterpart (np.ndarray): Of the image's shape and dtype; or only the part of it that `box` names.
+        box (Box): `(x_min, y_min, x_max, y_max)` in pixels, inside of the image.
+
+    Returns:
+        np.ndarray: The hybrid, of the image's shape and dtype.
+
+    Raises:
+        ValueError: The counterpart does not fit.
+
+    """
+    return _paste(image, _part_of(counterpart, image, box), box)
+
+
+def mixup(image: Image, counterpart: Image, weight: float) -> Image:
+    """Blend image and counterpart, `weight * C + (1 - weight) * I` (paper, appendix 4: "Mixup + DiffuseMix").
+
+    Args:
+        image (np.ndarray): I, (H, W) or (H, W, C), uint8 or float32.
+        counterpart (np.ndarray): C, of the image's shape and dtype.
+        weight (float): Share of the counterpart, in [0, 1].
+
+    Returns:
+        np.ndarray: The hybrid, of the image's shape and dtype.
+
+    Raises:
+        ValueError: The counterpart does not fit.
+
+    References:
+        mixup: https://arxiv.org/abs/1710.09412
+
+    """
+    height, width = image.shape[:2]
+    return _blend(image, _part_of(counterpart, image, (0, 0, width, height)), weight)
+
+
+def fractal_blend(image: Image, fractal: Image, alpha: float) -> Image:
+    """Blend a fractal into the image, `A = alpha * F + (1 - alpha) * H` (paper, equation 2).
+
+    Args:
+        image (np.ndarray): H, (H, W) or (H, W, C), uint8 or float32.
+        fractal (np.ndarray): F, of the image's shape and dtype.
+        alpha (float): The fractal's opacity, the paper's lambda, in [0, 1]; 0.2 in the paper's experiments.
+
+    Returns:
+        np.ndarray: The blended image, of the image's shape and dtype; uint8 is rounded, not cut off.
+
+    Raises:
+        ValueError: `alpha` lies outside [0, 1], or the fractal does not fit.
+
+    References:
+        DiffuseMix: https://arxiv.org/abs/2405.14881, section 3.2, equation 2
+
+    Examples:
+        >>> import numpy as np
+        >>> fractal_blend(np.full((1, 2), 100, np.uint8), np.full((1, 2), 200, np.uint8), alpha=0.2)
+        array([[120, 120]], dtype=uint8)
+
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie in [0, 1]; got {alpha}")
+    if (fractal.shape, fractal.dtype) != (image.shape, image.dtype):
+        raise ValueError(f"fractal must match the image, {_format(image)}; got {_format(fractal)}")
+    return _blend(image, fractal, alpha)
+
+
+def to_rgb(image: Image) -> NDArray[np.uint8]:
+    """Rewrite an image as what every backend sees.
+
+    Args:
+        image (np.ndarray): (H, W), (H, W, 1) or (H, W, C), uint8 or float32.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 RGB, contiguous. Grey is replicated; of more than three channels the first three
+        are taken; float32 is rounded to the nearest of 256 levels.
+
+    """
+    rgb = image[..., :RGB_CHANNELS] if image.ndim == RGB_CHANNELS else image[..., np.newaxis]
+    if rgb.shape[2] == 1:
+        rgb = np.repeat(rgb, RGB_CHANNELS, axis=2)
+    if rgb.dtype == np.float32:
+        rgb = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(rgb)
+
+
+def match_format(rgb: NDArray[np.uint8], target: Image) -> Image:
+    """Rewrite uint8 RGB in the dtype and channels of `target`: the way back from `to_rgb`.
+
+    Args:
+        rgb (np.ndarray): (H, W, 3) uint8.
+        target (np.ndarray): (H, W), (H, W, 1) or (H, W, C), uint8 or float32, of the same height and width, which
+                may be zero.
+
+    Returns:
+        np.ndarray: Of the target's shape and dtype. Grey is the luma of BT.601; channels beyond the third are
+            the target's own.
+
+    """
+    if target.size == 0:
+        return target
+    if target.ndim == 2 or target.shape[2] == 1:  # noqa: PLR2004  (H, W) is grey
+        converted: Image = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).reshape(target.shape)
+    else:
+        converted = rgb
+    if target.dtype == np.float32:
+        converted = converted * np.float32(1 / 255)
+    if converted.shape != target.shape:
+        converted = np.concatenate([converted, target[..., RGB_CHANNELS:]], axis=2)
+    return converted
+
+
+def _seam(side: int, seam_width: float) -> tuple[int, int]:
+    length = round(seam_width * side)
+    start = side // 2 - length // 2
+    return start, start + length
+
+
+def _ramp(length: int, *, rising: bool) -> NDArray[np.float32]:
+    ramp = np.linspace(0, 1, length, dtype=np.float32) if length > 1 else np.full(1, 0.5, np.float32)
+    return ramp if rising else 1 - ramp
+
+
+def _part_of(counterpart: Image, image: Image, box: Box) -> Image:
+    if counterpart.dtype == image.dtype and counterpart.shape[2:] == image.shape[2:]:
+        if counterpart.shape == image.shape:
+            return crop(counterpart, box)
+        if counterpart.shape[:2] == crop(image, box).shape[:2]:
+            return counterpart
+    raise ValueError(f"counterpart must match the image, {_format(image)}; got {_format(counterpart)}")
+
+
+def _format(image: Image) -> str:
+    return f"shape {image.shape} and dtype {image.dtype}"
+
+
+def _paste(image: Image, part: Image, box: Box) -> Image:
+    hybrid = np.array(image, order="C")
+    crop(hybrid, box)[...] = part
+    return hybrid
+
+
+def _mix(image: Image, part: Image, weight: NDArray[np.float32]) -> Image:
+    mixed = image * (1 - weight) + part * weight
+    return np.rint(mixed).astype(np.uint8) if image.dtype == np.uint8 else mixed
+
+
+def _blend(image: Image, other: Image, weight: float) -> Image:
+    rows = image.shape[0]
+    blended = cv2.addWeighted(
+        np.ascontiguousarray(image).reshape(rows, -1),
+        1 - weight,
+        np.ascontiguousarray(other).reshape(rows, -1),
+        weight,
+        0,
+    )
+    return blended.reshape(image.shape)

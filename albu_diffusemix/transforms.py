@@ -1,0 +1,396 @@
+"""The Albumentations transforms: DiffuseMix, and its two halves HalfConcat and FractalBlend."""
+
+import os
+import random
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from albu_diffusemix._host import HostTransform, ImageOnlyTransform, call_data
+from albu_diffusemix.arguments import BlendArguments, ConcatArguments
+from albu_diffusemix.backends import BackendSpec, Request, shared_backend
+from albu_diffusemix.fractals import BUILTIN, shared_library
+from albu_diffusemix.functional import HALVES, Box, Image, check_image, crop, fractal_blend, match_format, to_rgb
+from albu_diffusemix.masks import MASKS
+
+__all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat", "unmixed_images"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"mask_types": HALVES, "seam_width": 0.0, "alpha_range": (0.2, 0.2)},
+    "official": {"mask_types": ("right", "bottom"), "seam_width": 20 / 256, "alpha_range": (0.2, 0.2)},
+}
+"""Arguments for `DiffuseMix`: as the paper says, and as the authors' released code does (to one grey level)."""
+
+METADATA_KEY = "diffusemix_metadata"
+
+_unmixed: Counter[tuple[int, str]] = Counter()
+
+
+def unmixed_images() -> dict[str, int]:
+    """Count the images that this process left as they were, by the counterpart's status.
+
+    Returns:
+        dict[str, int]: For instance `{"missing": 3}`; empty where every image found its counterpart.
+
+    Examples:
+        >>> unmixed_images()
+        {}
+
+    """
+    return {status: count for (process, status), count in _unmixed.items() if process == os.getpid()}
+
+
+def _leave_unmixed(status: str) -> None:
+    _unmixed[os.getpid(), status] += 1
+    if _unmixed[os.getpid(), status] == 1:
+        warnings.warn(
+            f"a counterpart is {status!r}: its image stays as it is, and so will others of this process; "
+            "albu_diffusemix.unmixed_images() counts them",
+            stacklevel=2,
+        )
+
+
+class _Mixing(HostTransform):
+    """One image is a batch of one: `mix` does the work for every target."""
+
+    def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
+        raise NotImplementedError
+
+    def apply(self, img: Image, *args: Any, **params: Any) -> Image:
+        del args
+        check_image(img)
+        return self.mix([np.ascontiguousarray(img)], params)[0]
+
+    def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:
+        del args
+        if len(images) == 0:
+            return images
+        for image in images:
+            check_image(image)
+        mixed = self.mix([np.ascontiguousarray(image) for image in images], params)
+        return np.stack(mixed) if isinstance(images, np.ndarray) else mixed
+
+
+class _Concatenating:
+    """The first step: a part of the image gives way to the same part of its counterpart."""
+
+    backend: BackendSpec
+    prompts: tuple[str, ...] | None
+    mask_types: tuple[str, ...]
+    seam_width: float
+    metadata_key: str
+
+    @property
+    def available_keys(self) -> set[str]:
+        """Keys that a strict pipeline accepts: the host's, and that of the metadata."""
+        keys: set[str] = super().available_keys  # type: ignore[misc]
+        return keys | {self.metadata_key}
+
+    def sample_hybrid(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
+        prompts = self.prompts or shared_backend(self.backend).prompts
+        mask_type = rng.choice(self.mask_types)
+        return {
+            "mask_type": mask_type,
+            "mask_params": MASKS[mask_type].sample(rng),
+            "prompt": rng.choice(prompts) if prompts else None,
+            "seed": rng.getrandbits(48),
+            "key": self._metadata(data).get("key"),
+        }
+
+    def hybrids(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
+        """Form the hybrid of each image; one without a counterpart is given back as the same object."""
+        mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
+        boxes = [mask.box(image.shape[0], image.shape[1], self.seam_width, mask_params) for image in images]
+        parts = self._parts_at_hand(images, boxes)
+        if parts is None:
+            parts = self._parts_from_backend(images, boxes, params)
+        return [
+            image if part is None else mask.hybrid(image, part, self.seam_width, mask_params)
+            for image, part in zip(images, parts, strict=True)
+        ]
+
+    def _parts_from_backend(
+        self,
+        images: list[Image],
+        boxes: list[Box],
+        params: dict[str, Any],
+    ) -> list[Image | None]:
+        requests = [
+            Request(to_rgb(image), params["prompt"], params["seed"], params["key"], box)
+            for image, box in zip(images, boxes, strict=True)
+        ]
+        counterparts = shared_backend(self.backend).generate(requests)
+        for counterpart in counterparts:
+            if counterpart.image is None:
+                _leave_unmixed(counterpart.status)
+        return [
+            None if counterpart.image is None else match_format(counterpart.image, crop(image, box))
+            for counterpart, image, box in zip(counterparts, images, boxes, strict=True)
+        ]
+
+    def _parts_at_hand(self, images: list[Image], boxes: list[Box]) -> list[Image | None] | None:
+        given = self._metadata(call_data()).get("counterpart")
+        if given is None:
+            return None
+        if not isinstance(given, np.ndarray):
+            raise TypeError(f"{self.metadata_key}['counterpart'] must be a NumPy array; got {type(given).__name__}")
+        size = images[0].shape[:2]
+        counterparts = [given] if len(images) == 1 and given.shape[:2] == size else list(given)
+        if [counterpart.shape[:2] for counterpart in counterparts] != [size] * len(images):
+            raise ValueError(
+                f"{self.metadata_key}['counterpart'] must be one image of {size[0]}x{size[1]} for each of the target's "
+                f"{len(images)}; got shape {given.shape}",
+            )
+        return [_part(*parts) for parts in zip(counterparts, boxes, images, strict=True)]
+
+    def _metadata(self, data: dict[str, Any]) -> dict[str, Any]:
+        metadata = data.get(self.metadata_key) or {}
+        if not isinstance(metadata, dict) or set(metadata) - {"key", "counterpart"}:
+            raise ValueError(
+                f"{self.metadata_key} must be a dict with 'key', 'counterpart' or both; got {_shown(metadata)}",
+            )
+        if not isinstance(metadata.get("key"), str | None):
+            raise TypeError(f"{self.metadata_key}['key'] must be a string; got {metadata['key']!r}")
+        return metadata
+
+
+class _Blending:
+    """The last step: a fractal shines through the whole image."""
+
+    alpha_range: tuple[float, float]
+    fractals: str
+
+    def sample_fractal(self, rng: random.Random) -> dict[str, Any]:
+        return {
+            "alpha": rng.uniform(*self.alpha_range),
+            "fractal_index": rng.randrange(len(shared_library(self.fractals))),
+        }
+
+    def blend(self, image: Image, params: dict[str, Any]) -> Image:
+        height, width = image.shape[:2]
+        fractal = shared_library(self.fractals).get(params["fractal_index"], height, width)
+        return fractal_blend(image, match_format(fractal, image), params["alpha"])
+
+
+def _part(counterpart: Image, box: Box, image: Image) -> Image:
+    part, target = crop(counterpart, box), crop(image, box)
+    if (part.shape, part.dtype) == (target.shape, target.dtype):
+        return part
+    check_image(counterpart)
+    return match_format(to_rgb(part), target)
+
+
+def _shown(metadata: Any) -> str:
+    return f"keys {sorted(map(str, metadata))}" if isinstance(metadata, dict) else repr(type(metadata).__name__)
+
+
+class HalfConcat(_Concatenating, _Mixing, ImageOnlyTransform):
+    """Replace a half of the image by the same half of its counterpart, an edited image of the same scene: DiffuseMix
+    without its fractals.
+
+    Put it first in the pipeline: a counterpart belongs to the whole image, before any crop or flip.
+
+    Args:
+        backend (str | dict[str, Any]): What makes the counterparts: a backend's name, or a dict with `name` and its
+            options. Default: "procedural" (OpenCV filters for the paper's prompts, not diffusion).
+        prompts (tuple[str, ...] | None): Effects to choose from; None takes the backend's own. Default: None.
+        mask_types (tuple[str, ...]): Where the counterpart goes, one of them at each call: "left", "right", "top",
+            "bottom"; also "cutmix" (a random box) and "mixup" (blended everywhere). Default: the four halves.
+        seam_width (float): Length of the soft seam between the halves as a fraction of the divided side, in [0, 1];
+            0 is the paper's hard edge. Default: 0.0.
+        metadata_key (str): Name under which a call may give `{"key": ...}`, the image's name in its data set, or
+            `{"counterpart": array}`, so that no backend is asked. Default: "diffusemix_metadata".
+        p (float): Probability of applying the transform, in [0, 1]. Default: 0.5.
+
+    Targets:
+        image, images, volume, volumes
+
+    Image types:
+        uint8, float32
+
+    Number of channels:
+        1, 3, or more than 3 (the first three are RGB, the others keep their values)
+
+    Raises:
+        ValueError: An argument is not allowed, or an image has another dtype, two channels or a side of zero.
+
+    Examples:
+        >>> import numpy as np
+        >>> import albumentations as A
+        >>> from albu_diffusemix import HalfConcat
+        >>> image = np.random.randint(0, 256, (100, 120, 3), dtype=np.uint8)
+        >>> pipeline = A.Compose([HalfConcat(mask_types=("left", "right"), p=1), A.HorizontalFlip()], seed=137)
+        >>> pipeline(image=image)["image"].shape
+        (100, 120, 3)
+
+    References:
+        DiffuseMix: https://arxiv.org/abs/2405.14881, section 3.2, equation 1
+
+    """
+
+    class InitSchema(ConcatArguments):
+        pass
+
+    def __init__(
+        self,
+        backend: BackendSpec = "procedural",
+        prompts: tuple[str, ...] | None = None,
+        mask_types: tuple[str, ...] = HALVES,
+        seam_width: float = 0.0,
+        metadata_key: str = METADATA_KEY,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p)
+        self.backend = backend
+        self.prompts = prompts
+        self.mask_types = mask_types
+        self.seam_width = seam_width
+        self.metadata_key = metadata_key
+
+    def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
+        return self.sample_hybrid(rng, data)
+
+    def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
+        return self.hybrids(images, params)
+
+
+class FractalBlend(_Blending, _Mixing, ImageOnlyTransform):
+    """Blend a random fractal image into the whole image at a low opacity, which adds structure without changing what
+    the image shows: the last step of DiffuseMix.
+
+    Args:
+        alpha_range (tuple[float, float]): Range of the fractal's opacity, the paper's lambda, within [0, 1].
+            Default: (0.2, 0.2).
+        fractals (str): "builtin", or a folder of images to use in place of the built-in hundred. Default: "builtin".
+        p (float): Probability of applying the transform, in [0, 1]. Default: 0.5.
+
+    Targets:
+        image, images, volume, volumes
+
+    Image types:
+        uint8, float32
+
+    Number of channels:
+        1, 3, or more than 3 (the first three are RGB, the others keep their values)
+
+    Raises:
+        ValueError: An argument is not allowed, or an image has another dtype, two channels or a side of zero.
+
+    Examples:
+        >>> import numpy as np
+        >>> import albumentations as A
+        >>> from albu_diffusemix import FractalBlend
+        >>> image = np.random.randint(0, 256, (100, 120, 3), dtype=np.uint8)
+        >>> A.Compose([FractalBlend(alpha_range=(0.1, 0.3), p=1)], seed=137)(image=image)["image"].dtype
+        dtype('uint8')
+
+    References:
+        DiffuseMix: https://arxiv.org/abs/2405.14881, section 3.2, equation 2
+
+    """
+
+    class InitSchema(BlendArguments):
+        pass
+
+    def __init__(
+        self,
+        alpha_range: tuple[float, float] = (0.2, 0.2),
+        fractals: str = BUILTIN,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p)
+        self.alpha_range = alpha_range
+        self.fractals = fractals
+
+    def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
+        del data
+        return self.sample_fractal(rng)
+
+    def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
+        return [self.blend(image, params) for image in images]
+
+
+class DiffuseMix(_Concatenating, _Blending, _Mixing, ImageOnlyTransform):
+    """Replace a half of the image by that half of its counterpart, an edited image of the same scene, then blend a
+    fractal into it: DiffuseMix (CVPR 2024).
+
+    Put it first in the pipeline: a counterpart belongs to the whole image, before any crop or flip. Masks, boxes,
+    keypoints and labels stay as they are, since nothing in the image moves. An image whose counterpart is missing stays
+    as it is, with one warning in each process; `unmixed_images` counts them.
+
+    Args:
+        backend (str | dict[str, Any]): What makes the counterparts: a backend's name, or a dict with `name` and its
+            options. Default: "procedural" (OpenCV filters for the paper's prompts, not diffusion).
+        prompts (tuple[str, ...] | None): Effects to choose from; None takes the backend's own, for most the paper's
+            nine. Default: None.
+        mask_types (tuple[str, ...]): Where the counterpart goes, one of them at each call: "left", "right", "top",
+            "bottom"; also "cutmix" (a random box) and "mixup" (blended everywhere). Default: the four halves.
+        seam_width (float): Length of the soft seam between the halves as a fraction of the divided side, in [0, 1];
+            0 is the paper's hard edge. Default: 0.0.
+        alpha_range (tuple[float, float]): Range of the fractal's opacity, the paper's lambda, within [0, 1].
+            Default: (0.2, 0.2).
+        fractals (str): "builtin", or a folder of images to use in place of the built-in hundred. Default: "builtin".
+        metadata_key (str): Name under which a call may give `{"key": ...}`, the image's name in its data set, or
+            `{"counterpart": array}`, so that no backend is asked. Default: "diffusemix_metadata".
+        p (float): Probability of applying the transform, in [0, 1]. Default: 0.5.
+
+    Targets:
+        image, images, volume, volumes
+
+    Image types:
+        uint8, float32
+
+    Number of channels:
+        1, 3, or more than 3 (the first three are RGB, the others keep their values)
+
+    Raises:
+        ValueError: An argument is not allowed, or an image has another dtype, two channels or a side of zero.
+
+    Examples:
+        >>> import numpy as np
+        >>> import albumentations as A
+        >>> from albu_diffusemix import DiffuseMix
+        >>> image = np.random.randint(0, 256, (100, 120, 3), dtype=np.uint8)
+        >>> pipeline = A.Compose([DiffuseMix(prompts=("snowy", "sunset"), p=1), A.RandomCrop(64, 64)], seed=137)
+        >>> pipeline(image=image)["image"].shape
+        (64, 64, 3)
+
+    References:
+        DiffuseMix: https://arxiv.org/abs/2405.14881, algorithm 1 and equation 3
+
+    """
+
+    class InitSchema(ConcatArguments, BlendArguments):
+        pass
+
+    def __init__(
+        self,
+        backend: BackendSpec = "procedural",
+        prompts: tuple[str, ...] | None = None,
+        mask_types: tuple[str, ...] = HALVES,
+        seam_width: float = 0.0,
+        alpha_range: tuple[float, float] = (0.2, 0.2),
+        fractals: str = BUILTIN,
+        metadata_key: str = METADATA_KEY,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p)
+        self.backend = backend
+        self.prompts = prompts
+        self.mask_types = mask_types
+        self.seam_width = seam_width
+        self.alpha_range = alpha_range
+        self.fractals = fractals
+        self.metadata_key = metadata_key
+
+    def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
+        return {**self.sample_hybrid(rng, data), **self.sample_fractal(rng)}
+
+    def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
+        hybrids = self.hybrids(images, params)
+        return [
+            image if hybrid is image else self.blend(hybrid, params)
+            for image, hybrid in zip(images, hybrids, strict=True)
+        ]
