@@ -4,6 +4,8 @@ Every check raises ValueError: of any other error the host makes a warning, and 
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
@@ -51,13 +53,25 @@ def _linted_prompts(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 def _known_backend(spec: Any) -> Any:
-    create_backend(spec)
+    with _as_value_error():
+        create_backend(spec)
     return spec if isinstance(spec, str) else dict(spec)
 
 
 def _known_fractals(source: str) -> str:
-    shared_library(source)
+    with _as_value_error():
+        shared_library(source)
     return source
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:  # a backend may be anybody's code
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 class ConcatArguments(BaseTransformInitSchema):
@@ -71,8 +85,9 @@ class ConcatArguments(BaseTransformInitSchema):
 
     @model_validator(mode="after")
     def _check_prompts_with_the_backend(self) -> "ConcatArguments":
-        for prompt in self.prompts or ():
-            create_backend(self.backend).check_prompt(prompt)
+        with _as_value_error():
+            for prompt in self.prompts or ():
+                create_backend(self.backend).check_prompt(prompt)
         return self
 
 

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.images import IMAGE_SUFFIXES, find_images, read_image
+
 __all__ = ["BUILTIN", "FractalLibrary", "shared_library"]
 
 BUILTIN = "builtin"
 MEMORY_BOUND = 128 * 2**20
 """Bytes that a library remembers, in each process: the 100 built-in fractals take 79 MB decoded."""
-
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _shared: dict[tuple[int, str], "FractalLibrary"] = {}
 
@@ -102,6 +102,7 @@ class FractalLibrary:
             np.ndarray: (height, width, 3) uint8 RGB, read-only.
 
         Raises:
+            OSError: The file cannot be opened.
             ValueError: There is no such number, or the file is no readable image.
 
         """
@@ -123,7 +124,8 @@ class FractalLibrary:
     def _decode(self, index: int) -> NDArray[np.uint8]:
         decoded = self._decoded.get((index,))
         if decoded is None:
-            decoded = _read(self._paths[index])
+            decoded = read_image(self._paths[index])
+            decoded.flags.writeable = False
             self._decoded.put((index,), decoded)
         return decoded
 
@@ -156,17 +158,7 @@ def _folder_paths(source: str) -> list[Path]:
     folder = Path(source)
     if not folder.is_dir():
         raise ValueError(f"fractals must be {BUILTIN!r} or a folder of images; there is no folder {source!r}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = find_images(folder)
     if not paths:
-        raise ValueError(f"fractals folder {source!r} holds no images; looked for {', '.join(_SUFFIXES)}")
+        raise ValueError(f"fractals folder {source!r} holds no images; looked for {', '.join(IMAGE_SUFFIXES)}")
     return paths
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if decoded is None:
-        raise ValueError(f"fractal {str(path)!r} is no readable image; remove it or write it again")
-    rgb = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
-    rgb.flags.writeable = False
-    return rgb

@@ -26,7 +26,7 @@ PAPER_TEMPLATE = "A transformed version of image into {prompt}"
 
 _TEMPLATE_OPENING = PAPER_TEMPLATE.partition("{")[0].strip()
 _MOST_WORDS = 5
-_WORD = re.compile(r"[\w'-]+")
+_WORD = re.compile(r"[\w']+")
 _PLACEHOLDER = re.compile(r"[{<\[]\s*\w*\s*[}>\]]")
 
 _VOCABULARY = (
@@ -35,7 +35,7 @@ _VOCABULARY = (
     "watercolor watercolour crayon pencil charcoal ink oil pastel acrylic gouache chalk marker woodblock engraving "
     "mosaic stained glass pixel comic cartoon anime manga poster collage origami claymation pop abstract cubist cubism "
     "impressionist impressionism expressionist expressionism surrealist surrealism pointillism baroque renaissance "
-    "ukiyo ukiyo-e nouveau deco vintage retro sepia monochrome grayscale greyscale noir black white neon cyberpunk "
+    "ukiyo e nouveau deco vintage retro sepia monochrome grayscale greyscale noir black white neon cyberpunk "
     "autumn winter summer spring snow snowy sunset sunrise dawn dusk twilight night day daylight morning evening noon "
     "rain rainy rainbow aurora borealis fog foggy mist misty haze hazy storm stormy cloud cloudy sunny frost frosty "
     "frozen icy wet dry dusty windy moonlight golden hour warm cold cool hot bright dark dim soft vivid pale muted "

@@ -4,7 +4,10 @@ import os
 import random
 import warnings
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,7 +18,7 @@ from albu_diffusemix.fractals import BUILTIN, shared_library
 from albu_diffusemix.functional import HALVES, Box, Image, check_image, crop, fractal_blend, match_format, to_rgb
 from albu_diffusemix.masks import MASKS
 
-__all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat", "unmixed_images"]
+__all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat", "TracedCall", "trace", "unmixed_images"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"mask_types": HALVES, "seam_width": 0.0, "alpha_range": (0.2, 0.2)},
@@ -26,6 +29,45 @@ PRESETS: dict[str, dict[str, Any]] = {
 METADATA_KEY = "diffusemix_metadata"
 
 _unmixed: Counter[tuple[int, str]] = Counter()
+_trace: ContextVar[list["TracedCall"] | None] = ContextVar("albu_diffusemix_trace", default=None)
+
+
+class TracedCall(NamedTuple):
+    """One call of a transform of ours, as `trace` keeps it.
+
+    Attributes:
+        transform: The transform that was applied.
+        image: The image that it was handed.
+        params: What had been sampled for it.
+
+    """
+
+    transform: "DiffuseMix | HalfConcat | FractalBlend"
+    image: Image
+    params: dict[str, Any]
+
+
+@contextmanager
+def trace() -> Iterator[list[TracedCall]]:
+    """Keep the calls of our transforms on single images while a pipeline runs, to show what happened inside.
+
+    Yields:
+        list[TracedCall]: Filled call by call, in order.
+
+    Examples:
+        >>> import numpy as np
+        >>> with trace() as calls:
+        ...     image = DiffuseMix(prompts=("snowy",), p=1)(image=np.zeros((8, 8, 3), np.uint8))["image"]
+        >>> calls[0].params["prompt"]
+        'snowy'
+
+    """
+    calls: list[TracedCall] = []
+    token = _trace.set(calls)
+    try:
+        yield calls
+    finally:
+        _trace.reset(token)
 
 
 def unmixed_images() -> dict[str, int]:
@@ -61,6 +103,9 @@ class _Mixing(HostTransform):
     def apply(self, img: Image, *args: Any, **params: Any) -> Image:
         del args
         check_image(img)
+        calls = _trace.get()
+        if calls is not None:
+            calls.append(TracedCall(cast("DiffuseMix", self), img, params))
         return self.mix([np.ascontiguousarray(img)], params)[0]
 
     def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:
@@ -117,18 +162,20 @@ class _Concatenating:
         boxes: list[Box],
         params: dict[str, Any],
     ) -> list[Image | None]:
+        parts: list[Image | None] = [crop(image, box) for image, box in zip(images, boxes, strict=True)]
+        asked = [place for place, part in enumerate(parts) if part is not None and part.size > 0]
         requests = [
-            Request(to_rgb(image), params["prompt"], params["seed"], params["key"], box)
-            for image, box in zip(images, boxes, strict=True)
+            Request(to_rgb(images[place]), params["prompt"], params["seed"], params["key"], boxes[place])
+            for place in asked
         ]
-        counterparts = shared_backend(self.backend).generate(requests)
-        for counterpart in counterparts:
+        counterparts = shared_backend(self.backend).generate(requests) if requests else []
+        for place, counterpart in zip(asked, counterparts, strict=True):
             if counterpart.image is None:
                 _leave_unmixed(counterpart.status)
-        return [
-            None if counterpart.image is None else match_format(counterpart.image, crop(image, box))
-            for counterpart, image, box in zip(counterparts, images, boxes, strict=True)
-        ]
+                parts[place] = None
+            else:
+                parts[place] = match_format(counterpart.image, crop(images[place], boxes[place]))
+        return parts
 
     def _parts_at_hand(self, images: list[Image], boxes: list[Box]) -> list[Image | None] | None:
         given = self._metadata(call_data()).get("counterpart")

@@ -21,6 +21,8 @@ class Inverting:
     prompts = ("negative",)
 
     def __init__(self, status: str = "ok") -> None:
+        if status == "broken":
+            raise OSError("no weights in /nowhere")
         self.status = status
         self.fingerprint = f"inverting-{status}"
 

@@ -254,6 +254,7 @@ def test_an_image_without_a_counterpart_stays_as_it_is_with_one_warning_and_a_co
         ({"backend": 3}, "a name or a mapping with a 'name'; got 3"),
         ({"backend": {"name": "inverting", "stats": "ok"}}, "has no option 'stats'; allowed: status"),
         ({"backend": {"name": "inverting", "status": {1}}}, "plain data that YAML can hold"),
+        ({"backend": {"name": "inverting", "status": "broken"}}, "OSError: no weights in /nowhere"),
         ({"backend": "inverting", "prompts": ("snowy",)}, "unknown prompt 'snowy'; known: negative"),
         ({"prompts": ()}, "at least one prompt"),
         ({"seam_width": 20}, r"seam_width\n.* must lie in \[0, 1\]; got 20"),

@@ -1,0 +1,155 @@
+"""The command line: the only file that prints and exits."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from albu_diffusemix import __version__
+from albu_diffusemix.demo import demo_photographs, write_pipeline
+from albu_diffusemix.images import IMAGE_SUFFIXES, check_ending, find_images, read_image, write_image
+from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, made_by, steps
+
+__all__ = ["main"]
+
+DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments (Sequence[str] | None): What follows the program's name; None takes it from the process.
+
+    Returns:
+        int: Exit status: 0 done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
+
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except (OSError, ValueError) as error:
+        print(f"albu-diffusemix: error: {_one_line(error)}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("albu-diffusemix: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="albu-diffusemix",
+        description="DiffuseMix (CVPR 2024) for Albumentations pipelines.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_preview(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="show DiffuseMix on real photographs, with no weights and no GPU")
+    demo.add_argument("-o", "--output", type=Path, default=Path("diffusemix_demo"), help="folder (%(default)s)")
+    demo.add_argument("--seed", type=int, default=7, help="seed of the pipeline (%(default)s)")
+    demo.set_defaults(run=_demo)
+
+
+def _add_preview(commands: Any) -> None:
+    preview = commands.add_parser("preview", help="show, step by step, what a pipeline makes of your images")
+    preview.add_argument("images", nargs="+", type=Path, metavar="FOLDER_OR_IMAGE")
+    preview.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET", help="such as sheet.png")
+    preview.add_argument("--pipeline", type=Path, metavar="FILE", help="what A.save wrote (default: DiffuseMix alone)")
+    preview.add_argument("--rows", type=_positive, default=8, help="images to show at the most (%(default)s)")
+    preview.add_argument("--seed", type=int, default=0, help="seed of the pipeline (%(default)s)")
+    preview.set_defaults(run=_preview)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
+    return int(text)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    photographs = demo_photographs()
+    pipeline_file, sheet_file = options.output / "pipeline.yaml", options.output / "sheet.png"
+    write_pipeline(pipeline_file)
+    pipeline = _seeded(load_pipeline(pipeline_file), options.seed)
+    rows = [steps(image, name, pipeline) for name, image in _with_bar(photographs)]
+    write_image(sheet_file, contact_sheet(rows, made_by(pipeline)))
+    print(
+        f"Pipeline: {pipeline_file}\nContact sheet: {sheet_file}\nIts counterparts are OpenCV filters, not diffusion."
+    )
+    return DONE
+
+
+def _preview(options: argparse.Namespace) -> int:
+    check_ending(options.output)
+    paths = _spread(list(_image_paths(options.images)), options.rows)
+    pipeline = _seeded(load_pipeline(options.pipeline) if options.pipeline else default_pipeline(), options.seed)
+    force_ours(pipeline)
+    skipped: list[str] = []
+    rows = [steps(image, path.name, pipeline) for path, image in _readable(paths, skipped)]
+    for reason in skipped:
+        print(f"albu-diffusemix: skipped: {reason}", file=sys.stderr)
+    if rows:
+        write_image(options.output, contact_sheet(rows, made_by(pipeline)))
+        print(f"Contact sheet: {options.output} ({len(rows)} shown, {len(skipped)} skipped)")
+    else:
+        print(f"albu-diffusemix: nothing to show: all {len(skipped)} images skipped", file=sys.stderr)
+    return SOME_FAILED if skipped else DONE
+
+
+def _readable(paths: list[Path], skipped: list[str]) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    for path in _with_bar(paths):
+        try:
+            image = read_image(path)
+        except (OSError, ValueError) as error:
+            skipped.append(_one_line(error))
+        else:
+            yield path, image
+
+
+def _image_paths(given: Iterable[Path]) -> Iterator[Path]:
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        found = find_images(path)
+        if not found:
+            raise ValueError(f"folder {str(path)!r} holds no images; looked for {', '.join(IMAGE_SUFFIXES)}")
+        yield from found
+
+
+def _spread(paths: list[Path], most: int) -> list[Path]:
+    """Choose evenly, so that a folder sorted by class shows several of them."""
+    return [paths[place * len(paths) // most] for place in range(most)] if len(paths) > most else paths
+
+
+def _seeded(pipeline: Any, seed: int) -> Any:
+    pipeline.set_random_seed(seed)
+    return pipeline
+
+
+def _with_bar(items: list[Any]) -> "tqdm[Any]":
+    return tqdm(items, unit="image", leave=False, disable=None)
+
+
+def _one_line(error: Exception) -> str:
+    """Say an error in one line; the host wraps what is wrong with an argument in several."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        first = cause.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename!r}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

@@ -1,0 +1,226 @@
+"""Contact sheets: what a pipeline makes of a few images, step by step, one row an image (as the paper's figure 4)."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import albumentations as A
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from albu_diffusemix.backends import Request, shared_backend
+from albu_diffusemix.fractals import shared_library
+from albu_diffusemix.functional import to_rgb
+from albu_diffusemix.masks import MASKS
+from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat, TracedCall, trace
+
+__all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipeline", "made_by", "steps"]
+
+Picture = NDArray[np.uint8]
+
+COLUMNS = ("input", "counterpart", "mask", "hybrid", "fractal", "result")
+CELL = 192
+"""Longest side of a picture on the sheet, in pixels."""
+
+_GAP, _CAPTION, _HEADER = 12, 26, 34
+_PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (130, 130, 130)
+
+
+class Cell(NamedTuple):
+    """One picture of the sheet.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB; None leaves the place empty.
+        caption: What stands below it.
+
+    """
+
+    picture: Picture | None
+    caption: str
+
+
+NOTHING = Cell(None, "")
+
+
+def default_pipeline() -> Any:
+    """Give the pipeline to show where the user names none: DiffuseMix with its defaults, on every image.
+
+    Returns:
+        A.Compose: A new pipeline.
+
+    """
+    return A.Compose([DiffuseMix(p=1)])
+
+
+def load_pipeline(path: Path) -> Any:
+    """Load a pipeline that `A.save` wrote.
+
+    Args:
+        path (Path): A YAML file, or a JSON file with the ending `.json`.
+
+    Returns:
+        A.Compose: The pipeline.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no pipeline, or holds arguments that are not allowed.
+
+    """
+    data_format = "json" if path.suffix.lower() == ".json" else "yaml"
+    try:
+        return A.load(path, data_format=data_format)
+    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{str(path)!r} holds no pipeline that A.save wrote as {data_format}: {reason}") from error
+
+
+def force_ours(pipeline: Any) -> None:
+    """Set p of our transforms in a pipeline to 1, so that every row of a sheet shows them.
+
+    Args:
+        pipeline (A.Compose): Changed in place, nested pipelines too.
+
+    Raises:
+        ValueError: It holds none of our transforms.
+
+    """
+    ours = [leaf for leaf in _leaves(pipeline) if isinstance(leaf, DiffuseMix | HalfConcat | FractalBlend)]
+    if not ours:
+        raise ValueError("the pipeline holds no DiffuseMix, HalfConcat or FractalBlend to show")
+    for transform in ours:
+        transform.p = 1.0
+
+
+def made_by(pipeline: Any) -> str:
+    """Say what makes the counterparts in a pipeline.
+
+    Args:
+        pipeline (A.Compose): Any pipeline.
+
+    Returns:
+        str: The backend's name, and for the procedural one that it is no diffusion; empty where there is none.
+
+    """
+    for leaf in _leaves(pipeline):
+        if isinstance(leaf, DiffuseMix | HalfConcat):
+            name = leaf.backend if isinstance(leaf.backend, str) else leaf.backend["name"]
+            return "procedural: not diffusion" if name == "procedural" else str(name)
+    return ""
+
+
+def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
+    """Run a pipeline on one image and show what our transforms did inside.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 RGB.
+        caption (str): What stands below the input.
+        pipeline (A.Compose): Any pipeline for a single image.
+
+    Returns:
+        list[Cell]: One for each of `COLUMNS`; empty where a step did not happen.
+
+    """
+    with trace() as calls:
+        result = pipeline(image=image)["image"]
+    concats = [call for call in calls if isinstance(call.transform, DiffuseMix | HalfConcat)]
+    blends = [call for call in calls if isinstance(call.transform, DiffuseMix | FractalBlend)]
+    return [
+        Cell(image, caption),
+        *(_concat_cells(concats[0]) if concats else [NOTHING] * 3),
+        _fractal_cell(blends[0]) if blends else NOTHING,
+        Cell(_viewable(result), ""),
+    ]
+
+
+def contact_sheet(rows: Iterable[list[Cell]], backend: str = "") -> Picture:
+    """Lay rows of cells out on white paper, below the names of the columns.
+
+    Args:
+        rows (Iterable[list[Cell]]): As `steps` gives them.
+        backend (str): What made the counterparts, for the column's name. Default: nothing.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 RGB.
+
+    """
+    bands = [_header(backend), *(_band(row) for row in rows)]
+    sheet = np.concatenate(bands)
+    return np.asarray(cv2.copyMakeBorder(sheet, 0, _GAP, _GAP, 0, cv2.BORDER_CONSTANT, value=_PAPER), np.uint8)
+
+
+def _leaves(pipeline: Any) -> Iterable[Any]:
+    for transform in pipeline.transforms:
+        if hasattr(transform, "transforms"):
+            yield from _leaves(transform)
+        else:
+            yield transform
+
+
+def _concat_cells(call: TracedCall) -> list[Cell]:
+    transform, image, params = call
+    height, width = image.shape[:2]
+    mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
+    whole = Request(to_rgb(image), params["prompt"], params["seed"], params["key"], (0, 0, width, height))
+    [counterpart] = shared_backend(transform.backend).generate([whole])
+    black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
+    shape = mask.hybrid(black, white, transform.seam_width, mask_params)
+    if counterpart.image is None:
+        return [Cell(None, counterpart.status), Cell(shape, params["mask_type"]), NOTHING]
+    hybrid = mask.hybrid(whole.image, counterpart.image, transform.seam_width, mask_params)
+    return [Cell(counterpart.image, counterpart.prompt), Cell(shape, params["mask_type"]), Cell(hybrid, "")]
+
+
+def _fractal_cell(call: TracedCall) -> Cell:
+    library = shared_library(call.transform.fractals)
+    index = call.params["fractal_index"]
+    fractal = library.get(index, call.image.shape[0], call.image.shape[1])
+    return Cell(fractal, f"{Path(library.name(index)).stem}, {call.params['alpha']:.2f}")
+
+
+def _viewable(result: Any) -> Picture | None:
+    """Give the pipeline's output as a picture, where it still is one: tensors and normalised images are not."""
+    if not isinstance(result, np.ndarray) or result.dtype not in (np.uint8, np.float32):
+        return None
+    return to_rgb(result)
+
+
+def _band(row: list[Cell]) -> Picture:
+    fitted = [cell._replace(picture=_fit(cell.picture)) for cell in row]
+    height = max(cell.picture.shape[0] for cell in fitted if cell.picture is not None)
+    band = np.full((height + _CAPTION + _GAP, len(row) * (CELL + _GAP), 3), _PAPER, np.uint8)
+    for place, cell in enumerate(fitted):
+        left = place * (CELL + _GAP)
+        if cell.picture is not None:
+            rows, columns = cell.picture.shape[:2]
+            left += (CELL - columns) // 2
+            band[:rows, left : left + columns] = cell.picture
+        _write(band, cell.caption, left, height + 17, 0.42, _FAINT)
+    return band
+
+
+def _header(backend: str) -> Picture:
+    header = np.full((_HEADER, len(COLUMNS) * (CELL + _GAP), 3), _PAPER, np.uint8)
+    for place, name in enumerate(COLUMNS):
+        _write(header, name, place * (CELL + _GAP), 22, 0.5, _INK)
+    if backend:
+        offset = COLUMNS.index("counterpart") * (CELL + _GAP) + 88
+        _write(header, backend, offset, 22, 0.36, _FAINT)
+    return header
+
+
+def _fit(picture: Picture | None) -> Picture | None:
+    if picture is None:
+        return None
+    height, width = picture.shape[:2]
+    scale = CELL / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
+    )
+
+
+def _write(paper: Picture, text: str, left: int, baseline: int, scale: float, ink: tuple[int, int, int]) -> None:
+    cv2.putText(paper, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)

@@ -1,0 +1,31 @@
+"""Sphinx configuration."""
+
+import os
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albu_diffusemix
+
+project = "albu-diffusemix"
+author = "the albu-diffusemix developers"
+copyright = "2026, the albu-diffusemix developers"
+release = albu_diffusemix.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = "albu-diffusemix"
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_custom_sections = [("Targets", "params_style"), ("Image types", "params_style")]
+doctest_global_setup = """
+import albumentations as A
+import numpy as np
+from skimage import data
+import albu_diffusemix
+from albu_diffusemix import *
+"""

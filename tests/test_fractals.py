@@ -1,0 +1,91 @@
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from albu_diffusemix.fractals import FractalLibrary, shared_library
+
+
+def test_the_built_in_library_has_a_hundred_images():
+    library = FractalLibrary()
+    assert len(library) == 100
+    assert library.get(99, 512, 512).shape == (512, 512, 3)
+    assert library.name(0).endswith(".jpg")
+
+
+def test_a_fractal_is_resized_to_the_image(fractals):
+    library = FractalLibrary(fractals)
+    assert len(library) == 3
+    for height, width in [(1, 1), (7, 300), (40, 30)]:
+        assert library.get(2, height, width).shape == (height, width, 3)
+
+
+def test_a_folders_colours_are_rgb(tmp_path):
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((4, 4, 3), (0, 0, 255), np.uint8))
+    assert FractalLibrary(str(tmp_path)).get(0, 4, 4)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_what_is_remembered_cannot_be_written_to(fractals):
+    for size in ((40, 30), (10, 10)):
+        with pytest.raises(ValueError, match="read-only"):
+            FractalLibrary(fractals).get(0, *size)[0, 0] = 0
+
+
+def test_the_same_size_is_resized_once(fractals):
+    library = FractalLibrary(fractals)
+    assert library.get(0, 10, 10) is library.get(0, 10, 10)
+
+
+def test_memory_stays_within_its_bound_and_the_oldest_is_forgotten(fractals):
+    one = 20 * 20 * 3
+    library = FractalLibrary(fractals, memory_bound=4 * 2 * one)  # a quarter of it is for resized ones
+    kept = [library.get(index, 20, 20) for index in range(3)]
+    assert library.get(2, 20, 20) is kept[2]
+    assert library.get(1, 20, 20) is kept[1]
+    again = library.get(0, 20, 20)
+    assert again is not kept[0]
+    assert np.array_equal(again, kept[0])
+    assert library._resized._held <= 2 * one
+
+
+def test_an_image_larger_than_the_bound_is_not_remembered(fractals):
+    library = FractalLibrary(fractals, memory_bound=0)
+    assert library.get(0, 20, 20).shape == (20, 20, 3)
+    assert library._resized._held == library._decoded._held == 0
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_a_number_out_of_range_is_refused(fractals, index):
+    with pytest.raises(ValueError, match=rf"fractal_index must lie in \[0, 3\).*got {index}"):
+        FractalLibrary(fractals).get(index, 8, 8)
+
+
+def test_a_file_that_is_no_image_is_named_when_it_is_asked_for(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"broken\.png' is no readable image"):
+        FractalLibrary(str(tmp_path)).get(0, 8, 8)
+
+
+def test_many_threads_get_the_same_pictures(fractals):
+    library, truth = FractalLibrary(fractals, memory_bound=20_000), FractalLibrary(fractals)
+    calls = [(index % 3, 5 + index % 11, 7 + index % 13) for index in range(300)]
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(lambda call: library.get(*call), calls))
+    assert all(np.array_equal(picture, truth.get(*call)) for picture, call in zip(pictures, calls, strict=True))
+
+
+def _checksum(source):
+    return int(shared_library(source).get(1, 33, 44).sum())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_get_the_same_pictures(fractals, method):
+    expected = _checksum(fractals)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map(_checksum, [fractals] * 4) == [expected] * 4
+
+
+def test_a_process_has_one_library_for_a_source(fractals):
+    assert shared_library(fractals) is shared_library(fractals)

@@ -1,0 +1,65 @@
+import configparser
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NO_TEST_CODE = ("tests/", "benchmarks/", "docs/")
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """The sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions):
+    [path] = distributions.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def test_the_packages_listed_by_name_are_the_folders_on_disk():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    inner = {path.parent.relative_to(ROOT) for path in (ROOT / "albu_diffusemix").rglob("__init__.py")}
+    on_disk = {".".join(folder.parts) for folder in inner} | {"albu_diffusemix.fractal_assets"}
+    assert listed == on_disk
+
+
+def test_the_wheel_carries_the_fractals_with_their_manifest_and_the_type_marker(wheel):
+    fractals = [name for name in wheel if name.startswith("albu_diffusemix/fractal_assets/") and name.endswith(".jpg")]
+    assert len(fractals) == 100
+    assert "albu_diffusemix/fractal_assets/manifest.csv" in wheel
+    assert "albu_diffusemix/py.typed" in wheel
+    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+
+
+def test_the_wheel_carries_every_module_and_nothing_else(wheel):
+    modules = {name for name in wheel if name.endswith(".py")}
+    expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "albu_diffusemix").rglob("*.py")}
+    expected |= {f"albu_diffusemix/fractal_assets/{path.name}" for path in (ROOT / "fractal_assets").glob("*.py")}
+    assert modules == expected
+
+
+def test_the_sdist_carries_what_the_wheel_is_built_from(distributions, wheel):
+    [path] = distributions.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = {name for name in wheel if ".dist-info/" not in name}
+    assert {name.replace("albu_diffusemix/fractal_assets", "fractal_assets") for name in sources} <= names
+
+
+def test_importing_loads_no_heavy_package():
+    heavy = ("torch", "diffusers", "transformers", "onnxruntime", "skimage", "numba", "datasets", "webdataset", "ray")
+    code = f"import sys, albu_diffusemix; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
