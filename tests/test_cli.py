@@ -161,7 +161,7 @@ def test_an_interrupt_ends_with_130(folder, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("albu_diffusemix.cli.find_images", interrupt)
+    monkeypatch.setattr("albu_diffusemix.cli.pictures.find_images", interrupt)
     assert preview(folder, "-o", "sheet.png") == 130
     assert "interrupted" in capsys.readouterr().err
 

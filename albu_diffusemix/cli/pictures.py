@@ -1,58 +1,26 @@
-"""The command line: the only file that prints and exits."""
+"""Commands that show pictures: demo and preview."""
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from tqdm import tqdm
 
-from albu_diffusemix import __version__
+from albu_diffusemix.cli.words import DONE, SOME_FAILED, one_line, positive, with_bar
 from albu_diffusemix.demo import demo_photographs, write_pipeline
 from albu_diffusemix.images import IMAGE_SUFFIXES, check_ending, find_images, read_image, write_image
 from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, made_by, steps
 
-__all__ = ["main"]
-
-DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+__all__ = ["add_commands"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments (Sequence[str] | None): What follows the program's name; None takes it from the process.
-
-    Returns:
-        int: Exit status: 0 done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
-
-    """
-    options = _parser().parse_args(arguments)
-    try:
-        status: int = options.run(options)
-    except (OSError, ValueError) as error:
-        print(f"albu-diffusemix: error: {_one_line(error)}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        print("albu-diffusemix: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="albu-diffusemix",
-        description="DiffuseMix (CVPR 2024) for Albumentations pipelines.",
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def add_commands(commands: Any) -> None:
+    """Add the commands of this room to the parser's."""
     _add_demo(commands)
     _add_preview(commands)
-    return parser
 
 
 def _add_demo(commands: Any) -> None:
@@ -67,15 +35,9 @@ def _add_preview(commands: Any) -> None:
     preview.add_argument("images", nargs="+", type=Path, metavar="FOLDER_OR_IMAGE")
     preview.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET", help="such as sheet.png")
     preview.add_argument("--pipeline", type=Path, metavar="FILE", help="what A.save wrote (default: DiffuseMix alone)")
-    preview.add_argument("--rows", type=_positive, default=8, help="images to show at the most (%(default)s)")
+    preview.add_argument("--rows", type=positive, default=8, help="images to show at the most (%(default)s)")
     preview.add_argument("--seed", type=int, default=0, help="seed of the pipeline (%(default)s)")
     preview.set_defaults(run=_preview)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
-    return int(text)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -83,7 +45,7 @@ def _demo(options: argparse.Namespace) -> int:
     pipeline_file, sheet_file = options.output / "pipeline.yaml", options.output / "sheet.png"
     write_pipeline(pipeline_file)
     pipeline = _seeded(load_pipeline(pipeline_file), options.seed)
-    rows = [steps(image, name, pipeline) for name, image in _with_bar(photographs)]
+    rows = [steps(image, name, pipeline) for name, image in with_bar(photographs)]
     write_image(sheet_file, contact_sheet(rows, made_by(pipeline)))
     print(
         f"Pipeline: {pipeline_file}\nContact sheet: {sheet_file}\nIts counterparts are OpenCV filters, not diffusion."
@@ -109,11 +71,11 @@ def _preview(options: argparse.Namespace) -> int:
 
 
 def _readable(paths: list[Path], skipped: list[str]) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    for path in _with_bar(paths):
+    for path in with_bar(paths):
         try:
             image = read_image(path)
         except (OSError, ValueError) as error:
-            skipped.append(_one_line(error))
+            skipped.append(one_line(error))
         else:
             yield path, image
 
@@ -137,19 +99,3 @@ def _spread(paths: list[Path], most: int) -> list[Path]:
 def _seeded(pipeline: Any, seed: int) -> Any:
     pipeline.set_random_seed(seed)
     return pipeline
-
-
-def _with_bar(items: list[Any]) -> "tqdm[Any]":
-    return tqdm(items, unit="image", leave=False, disable=None)
-
-
-def _one_line(error: Exception) -> str:
-    """Say an error in one line; the host wraps what is wrong with an argument in several."""
-    cause = error.__cause__
-    if isinstance(cause, ValidationError):
-        first = cause.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename!r}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())

@@ -1,0 +1,35 @@
+"""What the commands have in common: exit statuses, types of arguments, one-line errors, progress bars."""
+
+import argparse
+from typing import Any
+
+from pydantic import ValidationError
+from tqdm import tqdm
+
+__all__ = ["DONE", "INTERRUPTED", "SOME_FAILED", "USAGE", "one_line", "positive", "with_bar"]
+
+DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1, as argparse's `type`."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
+    return int(text)
+
+
+def with_bar(items: list[Any]) -> "tqdm[Any]":
+    """Go through items with a progress bar, where there is a terminal to show it."""
+    return tqdm(items, unit="image", leave=False, disable=None)
+
+
+def one_line(error: Exception) -> str:
+    """Say an error in one line; the host wraps what is wrong with an argument in several."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        first = cause.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename!r}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
