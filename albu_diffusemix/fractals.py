@@ -151,7 +151,10 @@ def shared_library(source: str) -> FractalLibrary:
 
 def _builtin_paths() -> list[Path]:
     folder = resources.files("albu_diffusemix.fractal_assets")
-    return sorted(Path(str(path)) for path in folder.iterdir() if path.name.endswith(".jpg"))
+    paths = sorted(Path(str(path)) for path in folder.iterdir() if path.name.endswith(".jpg"))
+    if not paths:
+        raise ValueError(f"the built-in fractals are missing from {str(folder)!r}: install albu-diffusemix again")
+    return paths
 
 
 def _folder_paths(source: str) -> list[Path]:

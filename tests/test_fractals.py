@@ -15,6 +15,12 @@ def test_the_built_in_library_has_a_hundred_images():
     assert library.name(0).endswith(".jpg")
 
 
+def test_an_installation_without_its_fractals_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("albu_diffusemix.fractals.resources.files", lambda _: tmp_path)
+    with pytest.raises(ValueError, match="built-in fractals are missing from .*install albu-diffusemix again"):
+        FractalLibrary()
+
+
 def test_a_fractal_is_resized_to_the_image(fractals):
     library = FractalLibrary(fractals)
     assert len(library) == 3
