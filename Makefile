@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PINS := tests/requirements.txt
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help demo test lint format docs bench fractals clean
+.PHONY: help demo test lint format docs bench fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -38,6 +38,9 @@ bench: $(VENV)/.dev ## Measure, and compare with the lines of the design
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
 	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check
 
+pictures: $(VENV)/.dev ## Draw the pictures of the documentation again
+	$(BIN)/python docs/pictures.py
+
 clean: ## Remove everything that these targets made
 	rm -rf $(VENV) build dist docs/_build diffusemix_demo *.egg-info
 
@@ -49,6 +52,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg $(PINS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python setup.cfg $(PINS)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PIP) --requirement $(PINS)
 	$(PIP) --no-deps --editable .
 	@touch $@

@@ -12,7 +12,7 @@ from albu_diffusemix.transforms import DiffuseMix
 
 __all__ = ["demo_photographs", "write_pipeline"]
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field")
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 LONGEST_SIDE = 384
 
 

@@ -1,7 +1,7 @@
 """Contact sheets: what a pipeline makes of a few images, step by step, one row an image (as the paper's figure 4)."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from albu_diffusemix.backends import Request, shared_backend
+from albu_diffusemix.backends import BackendSpec, Request, shared_backend
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat, TracedCall, trace
 
-__all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipeline", "made_by", "steps"]
+__all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipeline", "steps", "summary"]
 
 Picture = NDArray[np.uint8]
 
@@ -25,8 +25,8 @@ COLUMNS = ("input", "counterpart", "mask", "hybrid", "fractal", "result")
 CELL = 192
 """Longest side of a picture on the sheet, in pixels."""
 
-_GAP, _CAPTION, _HEADER = 12, 26, 34
-_PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (130, 130, 130)
+_GAP, _CAPTION, _LINE = 12, 26, 34
+_PAPER, _INK, _FAINT, _FRAME = (255, 255, 255), (40, 40, 40), (130, 130, 130), (205, 205, 205)
 
 
 class Cell(NamedTuple):
@@ -94,21 +94,20 @@ def force_ours(pipeline: Any) -> None:
         transform.p = 1.0
 
 
-def made_by(pipeline: Any) -> str:
-    """Say what makes the counterparts in a pipeline.
+def summary(pipeline: Any) -> str:
+    """Say in one line what a sheet shows: what made the counterparts, and which transforms ran.
 
     Args:
         pipeline (A.Compose): Any pipeline.
 
     Returns:
-        str: The backend's name, and for the procedural one that it is no diffusion; empty where there is none.
+        str: Such as "Counterparts: procedural, not diffusion. Pipeline: DiffuseMix, HorizontalFlip."
 
     """
-    for leaf in _leaves(pipeline):
-        if isinstance(leaf, DiffuseMix | HalfConcat):
-            name = leaf.backend if isinstance(leaf.backend, str) else leaf.backend["name"]
-            return "procedural: not diffusion" if name == "procedural" else str(name)
-    return ""
+    leaves = list(_leaves(pipeline))
+    backends = {_backend_name(leaf.backend) for leaf in leaves if isinstance(leaf, DiffuseMix | HalfConcat)}
+    made = f"Counterparts: {', '.join(sorted(backends))}. " if backends else ""
+    return f"{made}Pipeline: {', '.join(type(leaf).__name__ for leaf in leaves)}."
 
 
 def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
@@ -135,20 +134,20 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
     ]
 
 
-def contact_sheet(rows: Iterable[list[Cell]], backend: str = "") -> Picture:
+def contact_sheet(rows: Iterable[list[Cell]], footer: str) -> Picture:
     """Lay rows of cells out on white paper, below the names of the columns.
 
     Args:
         rows (Iterable[list[Cell]]): As `steps` gives them.
-        backend (str): What made the counterparts, for the column's name. Default: nothing.
+        footer (str): What stands below all rows, as `summary` says it.
 
     Returns:
         np.ndarray: (H, W, 3) uint8 RGB.
 
     """
-    bands = [_header(backend), *(_band(row) for row in rows)]
+    bands = [_line_of_text(COLUMNS, 0.5, _INK), *(_band(row) for row in rows), _line_of_text([footer], 0.42, _FAINT)]
     sheet = np.concatenate(bands)
-    return np.asarray(cv2.copyMakeBorder(sheet, 0, _GAP, _GAP, 0, cv2.BORDER_CONSTANT, value=_PAPER), np.uint8)
+    return np.asarray(cv2.copyMakeBorder(sheet, 0, 0, _GAP, 0, cv2.BORDER_CONSTANT, value=_PAPER), np.uint8)
 
 
 def _leaves(pipeline: Any) -> Iterable[Any]:
@@ -197,18 +196,21 @@ def _band(row: list[Cell]) -> Picture:
             rows, columns = cell.picture.shape[:2]
             left += (CELL - columns) // 2
             band[:rows, left : left + columns] = cell.picture
+            cv2.rectangle(band, (left, 0), (left + columns - 1, rows - 1), _FRAME)
         _write(band, cell.caption, left, height + 17, 0.42, _FAINT)
     return band
 
 
-def _header(backend: str) -> Picture:
-    header = np.full((_HEADER, len(COLUMNS) * (CELL + _GAP), 3), _PAPER, np.uint8)
-    for place, name in enumerate(COLUMNS):
-        _write(header, name, place * (CELL + _GAP), 22, 0.5, _INK)
-    if backend:
-        offset = COLUMNS.index("counterpart") * (CELL + _GAP) + 88
-        _write(header, backend, offset, 22, 0.36, _FAINT)
-    return header
+def _line_of_text(texts: Sequence[str], scale: float, ink: tuple[int, int, int]) -> Picture:
+    line = np.full((_LINE, len(COLUMNS) * (CELL + _GAP), 3), _PAPER, np.uint8)
+    for place, text in enumerate(texts):
+        _write(line, text, place * (CELL + _GAP), 22, scale, ink)
+    return line
+
+
+def _backend_name(spec: BackendSpec) -> str:
+    name = spec if isinstance(spec, str) else str(spec["name"])
+    return "procedural, not diffusion" if name == "procedural" else name
 
 
 def _fit(picture: Picture | None) -> Picture | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from albu_diffusemix.cli.words import DONE, SOME_FAILED, one_line, positive, with_bar
 from albu_diffusemix.demo import demo_photographs, write_pipeline
 from albu_diffusemix.images import IMAGE_SUFFIXES, check_ending, find_images, read_image, write_image
-from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, made_by, steps
+from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary
 
 __all__ = ["add_commands"]
 
@@ -46,7 +46,7 @@ def _demo(options: argparse.Namespace) -> int:
     write_pipeline(pipeline_file)
     pipeline = _seeded(load_pipeline(pipeline_file), options.seed)
     rows = [steps(image, name, pipeline) for name, image in with_bar(photographs)]
-    write_image(sheet_file, contact_sheet(rows, made_by(pipeline)))
+    write_image(sheet_file, contact_sheet(rows, summary(pipeline)))
     print(
         f"Pipeline: {pipeline_file}\nContact sheet: {sheet_file}\nIts counterparts are OpenCV filters, not diffusion."
     )
@@ -63,7 +63,7 @@ def _preview(options: argparse.Namespace) -> int:
     for reason in skipped:
         print(f"albu-diffusemix: skipped: {reason}", file=sys.stderr)
     if rows:
-        write_image(options.output, contact_sheet(rows, made_by(pipeline)))
+        write_image(options.output, contact_sheet(rows, summary(pipeline)))
         print(f"Contact sheet: {options.output} ({len(rows)} shown, {len(skipped)} skipped)")
     else:
         print(f"albu-diffusemix: nothing to show: all {len(skipped)} images skipped", file=sys.stderr)
