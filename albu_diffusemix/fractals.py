@@ -61,6 +61,7 @@ class FractalLibrary:
         ValueError: The folder does not exist or holds no images.
 
     Examples:
+        >>> from albu_diffusemix.fractals import FractalLibrary
         >>> library = FractalLibrary()
         >>> len(library)
         100

@@ -91,6 +91,7 @@ def half_box(height: int, width: int, mask_type: Half, seam_width: float = 0.0) 
         ValueError: `mask_type` names no half, or `seam_width` lies outside [0, 1].
 
     Examples:
+        >>> from albu_diffusemix.functional import half_box
         >>> half_box(480, 640, "right")
         (320, 0, 640, 480)
 
@@ -133,6 +134,7 @@ def half_concat(image: Image, counterpart: Image, mask_type: Half, seam_width: f
 
     Examples:
         >>> import numpy as np
+        >>> from albu_diffusemix.functional import half_concat
         >>> image, counterpart = np.zeros((2, 4), np.uint8), np.full((2, 4), 9, np.uint8)
         >>> half_concat(image, counterpart, "right")
         array([[0, 0, 9, 9],
@@ -176,6 +178,7 @@ def cutmix_box(height: int, width: int, center_x: float, center_y: float, area: 
         CutMix: https://arxiv.org/abs/1905.04899
 
     Examples:
+        >>> from albu_diffusemix.functional import cutmix_box
         >>> cutmix_box(100, 200, center_x=0.5, center_y=0.5, area=0.25)
         (50, 25, 150, 75)
 
@@ -249,6 +252,7 @@ def fractal_blend(image: Image, fractal: Image, alpha: float) -> Image:
 
     Examples:
         >>> import numpy as np
+        >>> from albu_diffusemix.functional import fractal_blend
         >>> fractal_blend(np.full((1, 2), 100, np.uint8), np.full((1, 2), 200, np.uint8), alpha=0.2)
         array([[120, 120]], dtype=uint8)
 

@@ -61,6 +61,7 @@ def lint_prompt(prompt: str, class_names: Collection[str] = ()) -> list[str]:
         list[str]: One reason a finding, each with the prompt and what to do; empty where nothing is found.
 
     Examples:
+        >>> from albu_diffusemix import lint_prompt
         >>> lint_prompt("watercolor art")
         []
         >>> lint_prompt(" snowy")

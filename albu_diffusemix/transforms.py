@@ -56,6 +56,8 @@ def trace() -> Iterator[list[TracedCall]]:
 
     Examples:
         >>> import numpy as np
+        >>> from albu_diffusemix import DiffuseMix
+        >>> from albu_diffusemix.transforms import trace
         >>> with trace() as calls:
         ...     image = DiffuseMix(prompts=("snowy",), p=1)(image=np.zeros((8, 8, 3), np.uint8))["image"]
         >>> calls[0].params["prompt"]
@@ -77,6 +79,7 @@ def unmixed_images() -> dict[str, int]:
         dict[str, int]: For instance `{"missing": 3}`; empty where every image found its counterpart.
 
     Examples:
+        >>> from albu_diffusemix import unmixed_images
         >>> unmixed_images()
         {}
 

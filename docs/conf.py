@@ -21,17 +21,13 @@ html_title = "albu-diffusemix"
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Targets", "params_style"), ("Image types", "params_style")]
 # Examples that write files do so in a folder of their own.
 doctest_global_setup = """
 import os, tempfile
 os.chdir(tempfile.mkdtemp())
-import albumentations as A
-import numpy as np
-from skimage import data
-import albu_diffusemix
-from albu_diffusemix import *
 """
 
-# Names of other packages: their inventories lie on the network, and the build needs none.
-nitpick_ignore_regex = [("py:.*", r"(A|np|numpy|pathlib|collections|typing|os|random)\..*|Path|Collection|Mapping")]
+# Names of other packages, whose inventories lie on the network, and our alias for four integers.
+nitpick_ignore_regex = [("py:.*", r"(A|np|numpy|pathlib|collections|typing|os|random)\..*|Box|Path|Collection|Mapping")]

@@ -23,7 +23,7 @@ def test_what_the_readme_links_to_is_there(path):
     assert (Path(__file__).parents[1] / path).exists()
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"make ([a-z-]+)", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)", README, re.MULTILINE))))
 def test_what_the_readme_tells_to_make_is_a_target(command):
     assert re.search(rf"^{command}:", MAKEFILE, flags=re.MULTILINE)
 

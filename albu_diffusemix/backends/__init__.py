@@ -95,6 +95,7 @@ class _Entry(NamedTuple):
 
 
 _registry: dict[str, _Entry] = {
+    "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),
     "procedural": _Entry("albu_diffusemix.backends.procedural:Procedural", None),
 }
 
@@ -105,6 +106,7 @@ def backend_names() -> list[str]:
     """Give the names that a spec may use, in alphabetical order.
 
     Examples:
+        >>> from albu_diffusemix.backends import backend_names
         >>> "procedural" in backend_names()
         True
 
@@ -127,6 +129,7 @@ def register_backend(name: str, target: str, extra: str | None = None) -> None:
         ValueError: `target` is not of the form `module:Class`, or the name stands for another backend already.
 
     Examples:
+        >>> from albu_diffusemix import register_backend
         >>> register_backend("studio", "my_project.backends:Studio", extra="my-project[studio]")
 
     """
@@ -152,6 +155,7 @@ def create_backend(spec: BackendSpec) -> Backend:
         ValueError: The spec is no such thing, the name is unknown, a package is missing, or an option is not allowed.
 
     Examples:
+        >>> from albu_diffusemix import create_backend
         >>> create_backend("procedural")
         Procedural()  # OpenCV filters, not diffusion
 
