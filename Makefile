@@ -21,7 +21,10 @@ test: $(VENV)/.dev ## Run the tests
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@# mypy sees the package as it is installed: with the fractals inside of it.
+	@rm -rf build/typed && mkdir -p build/typed/albu_diffusemix
+	@ln -s $(CURDIR)/albu_diffusemix/* $(CURDIR)/fractal_assets build/typed/albu_diffusemix/
+	cd build/typed && $(abspath $(BIN))/mypy --config-file $(CURDIR)/setup.cfg
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Rewrite the code in the house style
