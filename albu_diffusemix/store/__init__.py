@@ -1,0 +1,310 @@
+"""Where counterparts lie on disk: made once, read many times, by any number of processes.
+
+    flowers.dm/
+      store.json             how the counterparts were made: what all of them have in common
+      README.md              the same for people, with a picture
+      parts/<part>.tar       sealed parts: plain WebDataset tars, never changed
+      parts/<part>.tar.open  parts in progress, each with one writer
+      parts/<part>.idx       indexes of sealed parts
+      index/merged.idx       one index of many parts, memory-mapped
+
+What is promised: `Writer.put` returns when the kernel has the bytes, so a process that is killed loses nothing that was
+acknowledged. Sealing (at the end of a `with` block, and whenever a part is full) synchronises with the disk: from then
+on a power loss costs nothing either; before, it can cost what was written since the last sealing. Writers never wait
+for each other. Readers lock nothing and write nothing. No image is returned whose bytes do not agree with their check.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from albu_diffusemix.store import health
+from albu_diffusemix.store import recipe as recipes
+from albu_diffusemix.store.catalog import MERGED, PARTS, Catalog
+from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.health import OpenStatus, Status
+from albu_diffusemix.store.index import Row
+from albu_diffusemix.store.keys import Source, check_name, normalise_key
+from albu_diffusemix.store.members import Problem
+from albu_diffusemix.store.parts import salvage
+from albu_diffusemix.store.recipe import Recipe
+from albu_diffusemix.store.writer import PART_BYTES, Writer
+
+__all__ = ["OpenStatus", "Problem", "Recipe", "Row", "Source", "Status", "Store", "StoreError", "Writer"]
+
+
+class Store:
+    """Counterparts on disk, by key and by pixels.
+
+    A handle is small: it opens what it needs when it is first used in a process, and can be pickled, forked and copied.
+    It shows the parts that were sealed when it was first used; open it again to see later ones.
+
+    Args:
+        path: The store's folder. `Store.open` and `Store.create` tell at once what is wrong with it; this, when used.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> image = np.zeros((2, 2, 3), np.uint8)
+        >>> jpeg = bytes.fromhex("ffd8ffd9")
+        >>> path = tempfile.mkdtemp() + "/flowers.dm"
+        >>> store = Store.create(path, Recipe("procedural", "f00d", ("snowy",)))
+        >>> with store.writer() as writer:
+        ...     writer.put("class/001.jpg", "0000", jpeg, prompt="snowy", seed=7, source=Source.of(image))
+        >>> store = Store.open(path)
+        >>> [row.prompt for row in store.variants("class/001.jpg")]
+        ['snowy']
+        >>> store.get("class/001.jpg", "0000")[0] == jpeg
+        True
+
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._snapshot: _Snapshot | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        recipe: Recipe,
+        *,
+        provenance: Mapping[str, Any] | None = None,
+        allow_mixed: bool = False,
+    ) -> "Store":
+        """Open a store for writing: make it, or go on with it.
+
+        What dead writers left behind is salvaged; live ones are not disturbed. Several processes may do this at once.
+
+        Args:
+            path: The store's folder, new, empty or a store.
+            recipe: What its counterparts have in common.
+            provenance: Anything else worth knowing later, such as the command and versions; kept, never compared.
+            allow_mixed: Go on with another recipe than the store's. It is recorded in store.json.
+
+        Raises:
+            StoreError: The folder holds something else; the store was made with another recipe (the message lists the
+                differences), is damaged, of a newer format, or cannot be written; or recipe or provenance have
+                something that JSON has not.
+
+        """
+        root = Path(path)
+        if not (root / recipes.STORE_JSON).exists():
+            _lay_out(root, recipe, provenance or {})
+        recipes.admit(root, recipe, allow_mixed=allow_mixed)
+        salvage(root / PARTS, recipes.load(root))
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Store":
+        """Open a store for reading. Nothing is written, so a read-only folder will do.
+
+        Warns where an index is damaged; the parts are read in its place then.
+
+        Raises:
+            StoreError: There is no store, it is damaged, of a newer format, or cannot be read.
+
+        """
+        store = cls(path)
+        store._snapshot = _Snapshot.of(store.path)
+        return store
+
+    @classmethod
+    def repair(cls, path: str | os.PathLike[str], *, assume_dead: bool = False) -> list[Problem]:
+        """Mend what can be mended, and return what was wrong.
+
+        store.json is restored from the copies in the indexes, dead writers' parts are sealed, damaged parts are written
+        anew from their whole samples, indexes are made anew. Images that are lost are missing afterwards, not wrong.
+
+        Args:
+            path: The store's folder.
+            assume_dead: Also seal open parts where the file system has no locks to tell whether their writers live.
+                Only when nobody writes.
+
+        Raises:
+            StoreError: Something cannot be mended, read or written.
+
+        """
+        return health.repair(Path(path), assume_dead=assume_dead)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the counterparts have in common."""
+        return Recipe.from_json(self._now.fields["recipe"])
+
+    @property
+    def mixed(self) -> tuple[Recipe, ...]:
+        """The other recipes that were allowed in."""
+        return tuple(Recipe.from_json(fields) for fields in self._now.fields["mixed"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What `create` was told to keep."""
+        return dict(self._now.fields["provenance"])
+
+    def variants(self, key: str) -> list[Row]:
+        """Return the counterparts of a source, ordered by variant; empty where there are none.
+
+        Raises:
+            StoreError: The key is none (see `albu_diffusemix.store.keys.normalise_key`), or the index is damaged there.
+
+        """
+        return [row for row in self._now.catalog.by_key(normalise_key(key)) if not row.failed]
+
+    def variants_by_pixels(self, pixels: bytes) -> list[Row]:
+        """Return the counterparts made from a source with these pixels, ordered by key and variant.
+
+        Args:
+            pixels: The hash, as in `Source.of(image).pixels`.
+
+        Raises:
+            StoreError: The index is damaged there.
+
+        """
+        return self._now.catalog.by_pixels(pixels)
+
+    def find(self, key: str, variant: str) -> Row | None:
+        """Return the row of a counterpart or of a failure, or None where there is neither.
+
+        Raises:
+            StoreError: The key is none, or the index is damaged there.
+
+        """
+        return next((row for row in self._now.catalog.by_key(normalise_key(key)) if row.variant == variant), None)
+
+    def has(self, key: str, variant: str) -> bool:
+        """Tell whether there is an image. A failure is none.
+
+        Raises:
+            StoreError: The key is none, or the index is damaged there.
+
+        """
+        row = self.find(key, variant)
+        return row is not None and not row.failed
+
+    def read(self, row: Row) -> bytes:
+        """Return the image file of a row.
+
+        Raises:
+            StoreError: The row is a failure, or the part is missing, cut off or changed.
+
+        """
+        if row.failed:
+            raise StoreError(f"{row.key} {row.variant} has no image in {self.path}: {row.reason}")
+        return self._now.catalog.read(row)
+
+    def get(self, key: str, variant: str) -> tuple[bytes, Row]:
+        """Return the image file of a counterpart, and its row.
+
+        Raises:
+            StoreError: There is none, or it is damaged.
+
+        """
+        row = self.find(key, variant)
+        if row is None:
+            raise StoreError(f"{self.path} has no variant {variant!r} of key {key!r}")
+        return self.read(row), row
+
+    def rows(self) -> Iterator[Row]:
+        """Yield all counterparts in the order of their bytes on disk, for an export."""
+        return (row for row in self._now.catalog.rows() if not row.failed)
+
+    def failures(self) -> Iterator[Row]:
+        """Yield all failures and rejects for which there is no image."""
+        return (row for row in self._now.catalog.rows() if row.failed)
+
+    def writer(self, label: str = "part", part_bytes: int = PART_BYTES) -> "Writer":
+        """Return a writer of parts named after the label. Any number may write at once, in any number of processes.
+
+        Args:
+            label: Start of the parts' names; stores that were made apart can be joined by copying their parts
+                together if their labels differ.
+            part_bytes: A part is sealed when it has that many bytes.
+
+        """
+        return Writer(self.path / PARTS, self._now.fields, check_name(label, "label"), part_bytes)
+
+    def merge(self) -> None:
+        """Write one index for all sealed parts, which makes opening fast and lets processes share it.
+
+        Raises:
+            StoreError: It cannot be written, or a part cannot be read.
+
+        """
+        health.merge(self.path, self._now.fields)
+
+    def verify(self) -> list[Problem]:
+        """Compare every byte of every sealed part with its index, and return all that is wrong.
+
+        Raises:
+            StoreError: The store cannot be read.
+
+        """
+        return health.verify(self.path)
+
+    def status(self) -> Status:
+        """Count what is there, also while others write.
+
+        Raises:
+            StoreError: The store cannot be read.
+
+        """
+        return health.status(self.path, self._now.catalog)
+
+    def write_readme(self, text: str = "", picture: bytes = b"") -> None:
+        """Write the store's README.md: what it is, how it was made, and what the job has to say.
+
+        Args:
+            text: Markdown for the end of the page.
+            picture: A contact sheet, the bytes of a JPEG or PNG file; kept beside the page.
+
+        Raises:
+            StoreError: The picture is neither, or the files cannot be written.
+
+        """
+        recipes.write_readme(self.path, self.recipe, text, picture)
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    @property
+    def _now(self) -> "_Snapshot":
+        if self._snapshot is None:
+            self._snapshot = _Snapshot.of(self.path)
+        return self._snapshot
+
+
+class _Snapshot(NamedTuple):
+    fields: dict[str, Any]
+    catalog: Catalog
+
+    @classmethod
+    def of(cls, root: Path) -> "_Snapshot":
+        fields = recipes.load(root)
+        catalog = Catalog(root, fields)
+        if catalog.problems:
+            warnings.warn(
+                f"{root} is damaged in {len(catalog.problems)} place(s), the first: {catalog.problems[0]}. "
+                "What is whole is read; Store.repair mends the rest.",
+                stacklevel=3,
+            )
+        return cls(fields, catalog)
+
+
+def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+    """Make the folders and, last of all, store.json: without it nothing is taken for a store."""
+    with explained("create", root):
+        root.mkdir(parents=True, exist_ok=True)
+        own = {PARTS, "index", "README.md"}
+        foreign = sorted(file.name for file in root.iterdir() if file.name not in own and file.suffix != ".tmp")
+        (root / PARTS).mkdir(exist_ok=True)
+        (root / MERGED).parent.mkdir(exist_ok=True)
+        foreign += sorted(file.name for file in (root / PARTS).iterdir())
+    if foreign and not (root / recipes.STORE_JSON).exists():
+        raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
+    recipes.write_readme(root, recipe, "", b"")
+    recipes.publish(root, recipe, provenance)

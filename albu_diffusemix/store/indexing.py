@@ -1,0 +1,130 @@
+"""Making indexes: of one part from its rows, of many parts from theirs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albu_diffusemix.store.index import ENCODINGS, ROW, ROW_STRUCT, Index, Part, Row, check_row, part_order
+from albu_diffusemix.store.keys import hash_key
+
+_PER_BUCKET = 4
+
+
+def index_part(part: Part, rows: Sequence[Row], store: dict[str, Any], path: Path) -> Index:
+    """Index the rows of one part.
+
+    Args:
+        part: The part.
+        rows: Its rows, in any order.
+        store: What store.json says.
+        path: Where the index is to lie; nothing is written.
+
+    """
+    strings = sorted({"", *(text for row in rows for text in (row.variant, row.prompt, row.reason))})
+    numbers = {text: number for number, text in enumerate(strings)}
+    keys = {row.key: row.key.encode() for row in rows}
+    starts = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]).tolist(), strict=False))
+    packed = b"".join(_pack(row, numbers, starts[row.key], len(keys[row.key])) for row in rows)
+    array = np.frombuffer(bytearray(packed), ROW)
+    return _assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8), path)
+
+
+def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
+    """Join indexes of distinct parts; of entries with one key and variant the one of highest precedence stays.
+
+    Making it takes about three times its size in memory for a while.
+
+    Args:
+        indexes: What to join; none gives an empty index.
+        store: What store.json says.
+        path: Where the index is to lie; nothing is written.
+
+    """
+    parts = sorted((part for index in indexes for part in index.parts), key=lambda part: part_order(part.name))
+    places = {part: place for place, part in enumerate(parts)}
+    strings = sorted({"", *(text for index in indexes for text in index.texts())})
+    numbers = {text: number for number, text in enumerate(strings)}
+    rows = np.empty(sum(map(len, indexes)), ROW)
+    start = key_start = 0
+    for index in indexes:
+        own = rows[start : start + len(index)]
+        own[:] = index.arrays["rows"]
+        number_of = np.array([numbers[text] for text in index.texts()], np.uint32)
+        for field in ("variant", "prompt", "reason"):
+            own[field] = number_of[own[field]]
+        own["part"] = np.array([places[part] for part in index.parts], np.uint32)[own["part"]]
+        own["key_at"] += np.uint64(key_start)
+        start += len(own)
+        key_start += len(index.arrays["keys"])
+    keys = np.concatenate([np.empty(0, np.uint8), *(index.arrays["keys"] for index in indexes)])
+    return _assemble(parts, store, rows, strings, keys, path)
+
+
+def _pack(row: Row, numbers: dict[str, int], key_at: int, key_length: int) -> bytes:
+    return ROW_STRUCT.pack(
+        hash_key(row.key),
+        row.source.pixels,
+        row.offset,
+        row.check,
+        key_at,
+        row.length,
+        row.source.height,
+        row.source.width,
+        row.seed,
+        0,
+        numbers[row.variant],
+        numbers[row.prompt],
+        numbers[row.reason],
+        key_length,
+        ENCODINGS.index(row.encoding),
+        0,
+    )
+
+
+def _assemble(
+    parts: Sequence[Part],
+    store: dict[str, Any],
+    rows: NDArray[Any],
+    strings: list[str],
+    keys: NDArray[np.uint8],
+    path: Path,
+) -> Index:
+    rows = _winners(rows)
+    raw = rows.view(np.uint8).data
+    rows["check"] = [check_row(raw[start : start + ROW.itemsize]) for start in range(0, len(raw), ROW.itemsize)]
+    images = np.flatnonzero(rows["encoding"])
+    by_pixels = images[np.lexsort((rows["pixels_lo"][images], rows["pixels_hi"][images]))]
+    key_hi, pixel_hi = rows["key_hi"].astype("<u8"), rows["pixels_hi"][by_pixels].astype("<u8")
+    texts = [text.encode() for text in strings]
+    arrays = {
+        "key_hi": key_hi,
+        "rows": rows,
+        "pixel_hi": pixel_hi,
+        "string_ends": np.cumsum([len(text) for text in texts], dtype="<u8"),
+        "key_start": _starts(key_hi),
+        "pixel_start": _starts(pixel_hi),
+        "pixel_row": by_pixels.astype("<u4"),
+        "strings": np.frombuffer(b"".join(texts), np.uint8),
+        "keys": keys,
+    }
+    return Index(parts, store, arrays, path)
+
+
+def _winners(rows: NDArray[Any]) -> NDArray[Any]:
+    """Sort by key hash and variant, and keep of each the row of highest precedence."""
+    hi, lo = (rows[field].astype("<u8") for field in ("key_hi", "key_lo"))
+    order = np.lexsort((~rows["offset"], ~rows["part"], rows["encoding"] == 0, rows["variant"], lo, hi))
+    hi, lo, variant = hi[order], lo[order], rows["variant"][order]
+    first = np.ones(len(order), bool)
+    first[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1]) | (variant[1:] != variant[:-1])
+    return rows[order[first]]
+
+
+def _starts(column: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Cut a column of evenly spread numbers into buckets of about four, by their first bits."""
+    bits = max(1, (len(column) // _PER_BUCKET).bit_length())
+    edges = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+    return np.append(np.searchsorted(column, edges), len(column)).astype("<u4")

@@ -1,0 +1,244 @@
+"""Rows as members of a tar, and back: what a counterpart looks like inside of a part.
+
+`<key>/<variant>.jpg` (or `.png`, `.webp`) is followed by `<key>/<variant>.json`, its record. A failure is a record
+alone, `__failed__/<key>/<variant>`, which readers of WebDataset skip. Every record has the same fields with the same
+types, so that tables can be made of them: key, variant, prompt, seed, height, width, pixels (the source's hash in
+hexadecimal), image (xxh3-64 of the image file in hexadecimal; empty for a failure), reason (empty for an image), check.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import xxhash
+
+from albu_diffusemix.store.files import StoreError, dump_checked, load_checked
+from albu_diffusemix.store.index import ENCODINGS, Row
+from albu_diffusemix.store.keys import Source, check_name, normalise_key
+
+END = bytes(2 * tarfile.BLOCKSIZE)
+"""What closes a tar."""
+
+_BLOCK = tarfile.BLOCKSIZE
+_FAILED = "__failed__/"
+_TIME = 315_532_800  # 1980-01-01: the same bytes whenever they are written, and a date that every archiver takes
+_LONGEST_PAX = 1 << 16
+_MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"))
+
+
+class Problem(NamedTuple):
+    """Something wrong in a store: the file, the member or row in it (or nothing), and what."""
+
+    file: str
+    member: str
+    what: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, self))
+
+
+class Sample(NamedTuple):
+    """A row, and where its members start and end in their part."""
+
+    row: Row
+    start: int
+    end: int
+
+
+class _Member(NamedTuple):
+    name: str
+    start: int
+    data_at: int
+    data: bytes
+    end: int
+
+
+def sniff(data: bytes) -> str:
+    """Return the encoding of an image file, "jpg", "png" or "webp", by its first bytes; empty for anything else."""
+    return next((encoding for magic, encoding in _MAGIC if data.startswith(magic)), "")
+
+
+def uint32(value: object, what: str) -> int:
+    """Return the value if it is an int in [0, 2^32).
+
+    Raises:
+        StoreError: It is not.
+
+    """
+    if not isinstance(value, int) or not 0 <= value < 1 << 32:
+        raise StoreError(f"{what} {value!r}: give an int from 0 to 4294967295")
+    return value
+
+
+def encode_sample(row: Row, data: bytes) -> tuple[Row, bytes]:
+    """Return the members of a sample as they stand in a tar, and the row with offset, length and check in them.
+
+    Args:
+        row: The sample; its offset, length and check are not read.
+        data: The image file; empty for a failure.
+
+    """
+    check = xxhash.xxh3_64_intdigest(data)
+    record = dump_checked(
+        {
+            "key": row.key,
+            "variant": row.variant,
+            "prompt": row.prompt,
+            "seed": row.seed,
+            "height": row.source.height,
+            "width": row.source.width,
+            "pixels": row.source.pixels.hex(),
+            "image": "" if row.failed else f"{check:016x}",
+            "reason": row.reason,
+        },
+    )
+    stem = f"{row.key}/{row.variant}"
+    if row.failed:
+        header = _header(_FAILED + stem, len(record))
+        row = row._replace(offset=len(header), length=len(record), check=xxhash.xxh3_64_intdigest(record))
+        return row, header + _padded(record)
+    header = _header(f"{stem}.{row.encoding}", len(data))
+    row = row._replace(offset=len(header), length=len(data), check=check)
+    return row, header + _padded(data) + _header(f"{stem}.json", len(record)) + _padded(record)
+
+
+def scan(file: BinaryIO, part: str) -> Iterator[Sample | Problem]:
+    """Read a part from end to end and yield its whole samples and what is wrong between them.
+
+    Only samples whose record and image agree with their checks are yielded, whatever the rest of the file looks like.
+
+    Args:
+        file: The tar, open for reading, sealed or in progress.
+        part: The part's name.
+
+    """
+    image: _Member | None = None
+    for member in _members(file):
+        if isinstance(member, Problem):
+            yield member._replace(file=f"{part}.tar")
+            continue
+        extension = member.name.rpartition(".")[2]
+        if extension in ENCODINGS[1:]:
+            if image:
+                yield Problem(f"{part}.tar", image.name, "its record is missing")
+            image = member
+            continue
+        try:
+            yield _sample(part, image, member)
+        except StoreError as error:
+            yield Problem(f"{part}.tar", member.name, str(error))
+        image = None
+    if image:
+        yield Problem(f"{part}.tar", image.name, "its record is missing")
+
+
+def _sample(part: str, image: _Member | None, record: _Member) -> Sample:
+    failed = record.name.startswith(_FAILED)
+    if not failed and not record.name.endswith(".json"):
+        raise StoreError("it belongs to no counterpart")
+    fields = load_checked(record.data, "its record")
+    encoding = "" if failed or image is None else image.name.rpartition(".")[2]
+    row = _row(fields, part, encoding)
+    stem = f"{row.key}/{row.variant}"
+    if failed:
+        if record.name != _FAILED + stem:
+            raise StoreError(f"its record is that of {stem}")
+        check = xxhash.xxh3_64_intdigest(record.data)
+        return Sample(
+            row._replace(offset=record.data_at, length=len(record.data), check=check), record.start, record.end
+        )
+    if record.name != f"{stem}.json":
+        raise StoreError(f"its record is that of {stem}")
+    if image is None or image.name != f"{stem}.{encoding}" or image.end != record.start:
+        raise StoreError("its image is missing or damaged")
+    check = xxhash.xxh3_64_intdigest(image.data)
+    if fields["image"] != f"{check:016x}":
+        raise StoreError("its image is damaged: the bytes do not agree with their check")
+    return Sample(row._replace(offset=image.data_at, length=len(image.data), check=check), image.start, record.end)
+
+
+def _row(fields: dict[str, Any], part: str, encoding: str) -> Row:
+    try:
+        height, width, seed = (uint32(fields[name], name) for name in ("height", "width", "seed"))
+        pixels = bytes.fromhex(fields["pixels"])
+        if len(pixels) != 16:  # noqa: PLR2004, bytes of an xxh3-128
+            raise StoreError(f"pixels {fields['pixels']!r}")
+        key = normalise_key(fields["key"])
+        variant = check_name(fields["variant"], "variant")
+        prompt, reason = str(fields["prompt"]), str(fields["reason"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"its record is not one of this format: {error}") from error
+    return Row(key, variant, prompt, seed, Source(height, width, pixels), encoding, reason, part, 0, 0, 0)
+
+
+def _members(file: BinaryIO) -> Iterator[_Member | Problem]:
+    size = os.fstat(file.fileno()).st_size
+    at = lost = 0  # `lost` to `at` could not be read as members
+    while at < size:
+        member = _read_member(file, at, size)
+        if member is None:
+            at += _BLOCK
+            continue
+        if lost < at:
+            yield Problem("", "", f"bytes {lost} to {at} belong to no member")
+        if isinstance(member, Problem):
+            yield member
+            return
+        yield member
+        at = lost = member.end
+    if lost < size and not _blank(file, lost):
+        yield Problem("", "", f"bytes {lost} to {size} belong to no member")
+
+
+def _read_member(file: BinaryIO, start: int, size: int) -> _Member | Problem | None:
+    """Read a member with its data, or what is wrong if the file ends inside of it; None where none starts."""
+    file.seek(start)
+    path = ""
+    try:
+        info = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "surrogateescape")
+        if info.type == tarfile.XHDTYPE and 0 < info.size <= _LONGEST_PAX:
+            path = _pax_path(file.read(_whole_blocks(info.size))[: info.size])
+            info = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        return None
+    name = path or info.name
+    if info.type != tarfile.REGTYPE or info.size < 0:
+        return None
+    data_at = file.tell()
+    end = data_at + _whole_blocks(info.size)
+    if end > size:
+        return Problem("", name, f"it is cut off: {size - data_at} of {info.size} bytes are there")
+    return _Member(name, start, data_at, file.read(info.size), end)
+
+
+def _pax_path(payload: bytes) -> str:
+    while payload:
+        length = int(payload.partition(b" ")[0])
+        if length <= 0:
+            return ""
+        keyword, _, value = payload[:length].partition(b" ")[2].partition(b"=")
+        if keyword == b"path":
+            return value[:-1].decode()
+        payload = payload[length:]
+    return ""
+
+
+def _blank(file: BinaryIO, start: int) -> bool:
+    file.seek(start)
+    return not any(any(block) for block in iter(lambda: file.read(1 << 16), b""))
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mtime = _TIME
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _BLOCK)
+
+
+def _whole_blocks(size: int) -> int:
+    return size + -size % _BLOCK

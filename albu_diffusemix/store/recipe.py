@@ -1,0 +1,209 @@
+"""How the counterparts of a store were made: store.json for programs, README.md for people."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked, write_beside
+
+FORMAT = "albu-diffusemix store"
+VERSION = 1
+STORE_JSON = "store.json"
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_ABSENT = "nothing"
+_README = """\
+---
+configs:
+- config_name: default
+  data_files: parts/*.tar
+---
+
+# Counterparts for DiffuseMix
+
+Images made once by `albu-diffusemix generate`, to be mixed into training images by
+[albu-diffusemix](https://pypi.org/project/albu-diffusemix/):
+
+```python
+DiffuseMix(backend={{"name": "precomputed", "store": "{name}"}}, p=0.5)
+```
+
+The parts are plain WebDataset tars: `<source>/<variant>.jpg` with a `.json` beside it that names the source, the prompt
+and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open them.
+{picture}
+## How it was made
+
+```json
+{recipe}
+```
+{text}"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all counterparts of a store have in common. A store is not continued with another recipe.
+
+    Attributes:
+        backend: The backend's spec, a name or a dict.
+        fingerprint: The backend's digest of everything that changes pixels.
+        prompts: The effects to choose from.
+        size: Side of the counterparts in pixels; None keeps each source's own.
+        encoding: Format and its options.
+        base_seed: What all seeds are derived from.
+
+    """
+
+    backend: str | Mapping[str, Any]
+    fingerprint: str
+    prompts: tuple[str, ...]
+    size: int | None = None
+    encoding: Mapping[str, Any] = field(default_factory=lambda: {"format": "jpg", "quality": 90})
+    base_seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON values.
+
+        Raises:
+            StoreError: It has something that JSON has not.
+
+        """
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that `to_json` gave."""
+        return cls(**{**fields, "prompts": tuple(fields["prompts"])})
+
+
+def publish(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+    """Write store.json unless there is one; of several processes that do it at once, one wins.
+
+    Raises:
+        StoreError: It cannot be written, or the provenance has something that JSON has not.
+
+    """
+    fields = {
+        "format": FORMAT,
+        "version": VERSION,
+        "recipe": recipe.to_json(),
+        "mixed": [],
+        "provenance": _plain(provenance),
+    }
+    _write(root, fields, keep=True)
+
+
+def restore(root: Path, fields: Mapping[str, Any]) -> None:
+    """Write store.json as `load` returned it once.
+
+    Raises:
+        StoreError: It cannot be written.
+
+    """
+    _write(root, fields)
+
+
+def load(root: Path) -> dict[str, Any]:
+    """Read store.json: format, version, recipe, mixed (other recipes that were allowed in), provenance.
+
+    Raises:
+        StoreError: There is no store, it is damaged, or of a newer format.
+
+    """
+    path = root / STORE_JSON
+    if not root.exists():
+        raise StoreError(f"no store at {root}: make one with `albu-diffusemix generate DATA -o {root}`")
+    if not root.is_dir():
+        raise StoreError(f"{root} is a file, a store is a folder: check the path")
+    with explained("read", path):
+        if not path.exists():
+            what = "has no store.json" if any(root.iterdir()) else "is an empty folder"
+            raise StoreError(f"{root} {what}: it is not a store; check the path")
+        data = path.read_bytes()
+    version = _version(data)
+    if version > VERSION:
+        raise StoreError(f"{root} has format version {version}, newer than {VERSION}: update albu-diffusemix")
+    fields = load_checked(data, str(path))
+    if fields.get("format") != FORMAT:
+        raise StoreError(f"{path} is not that of a store: check the path")
+    try:
+        for recipe in [fields["recipe"], *fields["mixed"]]:
+            Recipe.from_json(recipe)
+        fields["provenance"] = dict(fields["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is not one of format version {VERSION}: {error}") from error
+    return fields
+
+
+def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
+    """Compare the recipe with the store's, and record it there if it differs and that is allowed.
+
+    Raises:
+        StoreError: It differs; the message has a line for each difference.
+
+    """
+    fields = load(root)
+    wanted = recipe.to_json()
+    if wanted == fields["recipe"] or wanted in fields["mixed"]:
+        return
+    if not allow_mixed:
+        lines = "\n".join(_differences(fields["recipe"], wanted))
+        raise StoreError(
+            f"{root} was made with other parameters: use those, choose another folder, or allow mixed ones\n{lines}",
+        )
+    _write(root, {**fields, "mixed": [*fields["mixed"], wanted]})
+
+
+def write_readme(root: Path, recipe: Recipe, text: str, picture: bytes) -> None:
+    """Write README.md, and the picture in it beside.
+
+    Raises:
+        StoreError: The picture is neither JPEG nor PNG, or a file cannot be written.
+
+    """
+    link = ""
+    if picture:
+        ending = {_JPEG: "jpg", _PNG[:3]: "png"}.get(picture[:3])
+        if ending is None:
+            raise StoreError(
+                f"the picture for {root} starts with {picture[:8]!r}: give the bytes of a JPEG or PNG file"
+            )
+        link = f"\n![Sources and their counterparts](contact-sheet.{ending})\n"
+        with explained("write", root / f"contact-sheet.{ending}"):
+            write_beside(root / f"contact-sheet.{ending}", lambda file: file.write(picture))
+    made = json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)
+    page = _README.format(name=root.name, picture=link, recipe=made, text=f"\n{text.strip()}\n" if text else "")
+    with explained("write", root / "README.md"):
+        write_beside(root / "README.md", lambda file: file.write(page.encode()))
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{fields!r} cannot be written as JSON: {error}") from error
+
+
+def _write(root: Path, fields: Mapping[str, Any], *, keep: bool = False) -> None:
+    data = dump_checked(fields, indent=2)
+    with explained("write", root / STORE_JSON):
+        write_beside(root / STORE_JSON, lambda file: file.write(data), keep=keep)
+
+
+def _version(data: bytes) -> int:
+    """Return the format version of any store.json, also one whose check is made in a newer way; 0 if it says none."""
+    try:
+        version = json.loads(data)["version"]
+    except (ValueError, TypeError, KeyError):
+        return 0
+    return version if isinstance(version, int) else 0
+
+
+def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            inner = f"{name}.{key}" if name else str(key)
+            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
+    elif old != new:
+        yield f"  {name}: the store has {old!r}, you ask for {new!r}"
