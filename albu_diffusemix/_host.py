@@ -5,6 +5,7 @@ Both install the folder `albumentations/`; they differ in sampling hooks, source
 plain scalars, `apply` does the work.
 """
 
+import json
 import random
 import sys
 import zlib
@@ -58,7 +59,6 @@ class HostTransform:
     py_random: random.Random
     _seeded_for_worker: int | None = None
 
-
     def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
         """Draw the parameters of one call: scalars that JSON can hold, from `rng` alone."""
         raise NotImplementedError
@@ -108,4 +108,6 @@ class HostTransform:
         return applies
 
     def _salt(self) -> int:
-        return zlib.crc32(repr(self).encode())
+        """Tell this transform from others of its pipeline; the same before and after it was saved and loaded."""
+        arguments = json.dumps(self.get_transform_init_args(), sort_keys=True, default=str)  # type: ignore[attr-defined]
+        return zlib.crc32(f"{type(self).__name__} {arguments}".encode())

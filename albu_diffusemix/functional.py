@@ -1,7 +1,8 @@
 """The arithmetic of DiffuseMix on plain arrays: no transform, no randomness, no files.
 
 Images are uint8 in [0, 255] or float32 in [0, 1], of shape (H, W), (H, W, 1) or (H, W, C) with C >= 3, of which the
-first three channels are RGB. Inputs are never written to; outputs are new, contiguous, of the input's shape and dtype.
+first three channels are RGB. Inputs are never written to, unless named as `out`; outputs are contiguous, of the
+input's shape and dtype.
 """
 
 from typing import Any, Literal, TypeAlias, get_args
@@ -233,13 +234,15 @@ def mixup(image: Image, counterpart: Image, weight: float) -> Image:
     return _blend(image, _part_of(counterpart, image, (0, 0, width, height)), weight)
 
 
-def fractal_blend(image: Image, fractal: Image, alpha: float) -> Image:
+def fractal_blend(image: Image, fractal: Image, alpha: float, out: Image | None = None) -> Image:
     """Blend a fractal into the image, `A = alpha * F + (1 - alpha) * H` (paper, equation 2).
 
     Args:
         image (np.ndarray): H, (H, W) or (H, W, C), uint8 or float32.
         fractal (np.ndarray): F, of the image's shape and dtype.
         alpha (float): The fractal's opacity, the paper's lambda, in [0, 1]; 0.2 in the paper's experiments.
+        out (np.ndarray | None): A contiguous array of the image's shape and dtype to write the result to, which may be
+            the image itself. Default: a new one.
 
     Returns:
         np.ndarray: The blended image, of the image's shape and dtype; uint8 is rounded, not cut off.
@@ -261,7 +264,7 @@ def fractal_blend(image: Image, fractal: Image, alpha: float) -> Image:
         raise ValueError(f"alpha must lie in [0, 1]; got {alpha}")
     if (fractal.shape, fractal.dtype) != (image.shape, image.dtype):
         raise ValueError(f"fractal must match the image, {_format(image)}; got {_format(fractal)}")
-    return _blend(image, fractal, alpha)
+    return _blend(image, fractal, alpha, out)
 
 
 def to_rgb(image: Image) -> NDArray[np.uint8]:
@@ -344,13 +347,9 @@ def _mix(image: Image, part: Image, weight: NDArray[np.float32]) -> Image:
     return np.rint(mixed).astype(np.uint8) if image.dtype == np.uint8 else mixed
 
 
-def _blend(image: Image, other: Image, weight: float) -> Image:
+def _blend(image: Image, other: Image, weight: float, out: Image | None = None) -> Image:
+    result = np.empty(image.shape, image.dtype) if out is None else out
     rows = image.shape[0]
-    blended = cv2.addWeighted(
-        np.ascontiguousarray(image).reshape(rows, -1),
-        1 - weight,
-        np.ascontiguousarray(other).reshape(rows, -1),
-        weight,
-        0,
-    )
-    return blended.reshape(image.shape)
+    flat = [np.ascontiguousarray(array).reshape(rows, -1) for array in (image, other)]
+    cv2.addWeighted(flat[0], 1 - weight, flat[1], weight, 0, dst=result.reshape(rows, -1))
+    return result

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["JpegError", "cut", "decode", "decode_box", "encode"]
+__all__ = ["JpegError", "cut", "decode", "decode_box", "encode", "read_size"]
 
 Box: TypeAlias = tuple[int, int, int, int]
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -116,6 +116,23 @@ def decode(data: Data) -> NDArray[np.uint8]:
     header = _read_header(data)
     _find_segments(data, header)
     return _decode(data, header)
+
+
+def read_size(data: Data) -> tuple[int, int]:
+    """Read height and width from a JPEG's header; nothing is decoded.
+
+    Args:
+        data: The bytes of the file.
+
+    Returns:
+        `(height, width)` in pixels. EXIF orientation is not applied.
+
+    Raises:
+        JpegError: If the bytes are no JPEG, or break off in the header.
+
+    """
+    header = _read_header(data)
+    return header.height, header.width
 
 
 def decode_box(data: Data, box: Box) -> NDArray[np.uint8]:

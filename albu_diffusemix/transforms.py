@@ -218,10 +218,10 @@ class _Blending:
             "fractal_index": rng.randrange(len(shared_library(self.fractals))),
         }
 
-    def blend(self, image: Image, params: dict[str, Any]) -> Image:
+    def blend(self, image: Image, params: dict[str, Any], out: Image | None = None) -> Image:
         height, width = image.shape[:2]
         fractal = shared_library(self.fractals).get(params["fractal_index"], height, width)
-        return fractal_blend(image, match_format(fractal, image), params["alpha"])
+        return fractal_blend(image, match_format(fractal, image), params["alpha"], out)
 
 
 def _part(counterpart: Image, box: Box, image: Image) -> Image:
@@ -441,6 +441,6 @@ class DiffuseMix(_Concatenating, _Blending, _Mixing, ImageOnlyTransform):
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
         hybrids = self.hybrids(images, params)
         return [
-            image if hybrid is image else self.blend(hybrid, params)
+            image if hybrid is image else self.blend(hybrid, params, out=hybrid)
             for image, hybrid in zip(images, hybrids, strict=True)
         ]

@@ -11,6 +11,13 @@ def test_options_reach_the_backend():
     assert create_backend({"name": "inverting", "status": "blank"}).fingerprint == "inverting-blank"
 
 
+def test_a_missing_option_is_named_with_the_form_of_the_spec():
+    with pytest.raises(
+        ValueError, match=r"'precomputed' needs the option 'store': {'name': 'precomputed', 'store': ...}"
+    ):
+        create_backend("precomputed")
+
+
 def test_equal_specs_share_one_instance_and_others_do_not():
     spec = {"name": "inverting", "status": "blank"}
     assert shared_backend(spec) is shared_backend(dict(reversed(spec.items())))

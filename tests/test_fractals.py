@@ -17,7 +17,7 @@ def test_the_built_in_library_has_a_hundred_images():
 
 def test_an_installation_without_its_fractals_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("albu_diffusemix.fractals.resources.files", lambda _: tmp_path)
-    with pytest.raises(ValueError, match="built-in fractals are missing from .*install albu-diffusemix again"):
+    with pytest.raises(ValueError, match=r"built-in fractals are missing from .*install albu-diffusemix again"):
         FractalLibrary()
 
 
@@ -39,27 +39,36 @@ def test_what_is_remembered_cannot_be_written_to(fractals):
             FractalLibrary(fractals).get(0, *size)[0, 0] = 0
 
 
-def test_the_same_size_is_resized_once(fractals):
+def test_a_size_that_comes_again_is_resized_no_more(fractals):
     library = FractalLibrary(fractals)
+    library.get(0, 10, 10)
     assert library.get(0, 10, 10) is library.get(0, 10, 10)
 
 
+def test_sizes_that_come_once_leave_the_decoded_images_in_memory(fractals):
+    library = FractalLibrary(fractals, memory_bound=4 * 40 * 30 * 3)
+    decoded = library.get(0, 40, 30)
+    for side in range(41, 141):
+        library.get(1, side, side)
+    assert library.get(0, 40, 30) is decoded
+
+
 def test_memory_stays_within_its_bound_and_the_oldest_is_forgotten(fractals):
-    one = 20 * 20 * 3
-    library = FractalLibrary(fractals, memory_bound=4 * 2 * one)  # a quarter of it is for resized ones
-    kept = [library.get(index, 20, 20) for index in range(3)]
-    assert library.get(2, 20, 20) is kept[2]
-    assert library.get(1, 20, 20) is kept[1]
-    again = library.get(0, 20, 20)
-    assert again is not kept[0]
-    assert np.array_equal(again, kept[0])
-    assert library._resized._held <= 2 * one
+    bound = 2 * 40 * 30 * 3
+    library = FractalLibrary(fractals, memory_bound=bound)
+    first = library.get(0, 40, 30)
+    for index in (1, 2):
+        assert library.get(index, 40, 30) is library.get(index, 40, 30)
+    again = library.get(0, 40, 30)
+    assert again is not first
+    assert np.array_equal(again, first)
+    assert library._memory._held <= bound
 
 
 def test_an_image_larger_than_the_bound_is_not_remembered(fractals):
     library = FractalLibrary(fractals, memory_bound=0)
     assert library.get(0, 20, 20).shape == (20, 20, 3)
-    assert library._resized._held == library._decoded._held == 0
+    assert library._memory._held == 0
 
 
 @pytest.mark.parametrize("index", [-1, 3])

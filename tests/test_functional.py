@@ -38,6 +38,14 @@ def test_equation_2_blends_by_opacity_and_rounds():
     assert blended.tolist() == [[120, 11, 204]]  # 120, 10.6, 204
 
 
+def test_a_blend_can_be_written_over_the_image(rng):
+    for shape in [(5, 4), (5, 4, 1), (5, 4, 3), (5, 4, 5)]:
+        image, fractal = make_image(rng, shape, "float32"), make_image(rng, shape, "float32")
+        expected = functional.fractal_blend(image, fractal, 0.2)
+        assert functional.fractal_blend(image, fractal, 0.2, out=image) is image
+        assert np.array_equal(image, expected)
+
+
 def test_equation_3_is_equation_1_then_equation_2():
     fractal = np.full_like(IMAGE, 100)
     blended = functional.fractal_blend(functional.half_concat(IMAGE, COUNTERPART, "right"), fractal, alpha=0.5)

@@ -12,7 +12,7 @@ import pytest
 import xxhash
 from store_files import RECIPE, VARIANT, abandon, cut, flip, found, key_of, make_store, part_file, picture, put
 
-from albu_diffusemix.store import Store, StoreError
+from albu_diffusemix.store import Store, StoreError, parts
 from albu_diffusemix.store.files import dump_checked
 
 COUNT = 6
@@ -281,6 +281,14 @@ def test_a_hole_in_an_open_part_costs_only_the_sample_it_is_in(path):
         assert len(tar.getnames()) == 4
 
 
+def test_a_hole_in_a_part_is_named_by_its_bytes(path):
+    with part_file(path).open("r+b") as stream:
+        stream.seek(2560)
+        stream.write(bytes(2560))
+    assert "part-00000.tar: bytes 2560 to 5120 belong to no member" in problems_of(path)
+    assert mended(path) == {0, 2, 3, 4, 5}
+
+
 def test_a_part_that_was_about_to_be_sealed_is_sealed_with_all_its_samples(path):
     file = abandon(path, 4, start=COUNT)
     with file.open("ab") as stream:
@@ -294,6 +302,29 @@ def test_a_part_sealed_by_somebody_else_is_not_sealed_twice(path):
         part_file(path, ".tar.open").unlink()
         with pytest.raises(StoreError, match="was sealed or removed by somebody else"):
             writer.seal()
+
+
+def test_bytes_that_changed_before_sealing_are_named_and_the_rest_is_sealed(path):
+    with Store.open(path).writer() as writer:
+        for number in (6, 7, 8):
+            put(writer, number)
+        flip(part_file(path, ".tar.open"), 2560 + 700)
+        with pytest.raises(StoreError, match=r"was not read back as it was written: .*its image is damaged"):
+            writer.seal()
+    assert found(Store.open(path)) == {*range(COUNT), 6, 8}
+
+
+def test_a_part_that_its_writer_seals_while_it_is_looked_at_is_left_alone(path, monkeypatch):
+    file = abandon(path, 2, start=COUNT)
+    lock = parts._lock
+
+    def sealed_meanwhile(handle: int, kind: int) -> str:
+        file.rename(file.with_suffix(""))
+        return lock(handle, kind)
+
+    monkeypatch.setattr(parts, "_lock", sealed_meanwhile)
+    with pytest.warns(UserWarning, match=r"part-00002.idx: cannot read"):
+        assert found(Store.create(path, RECIPE)) == set(range(COUNT + 2))
 
 
 def test_an_open_part_is_not_sealed_over_another(path):

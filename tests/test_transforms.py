@@ -177,6 +177,12 @@ def test_saved_pipelines_load_and_give_the_same_pictures(tmp_path, photograph, t
         assert np.array_equal(loaded(image=photograph)["image"], pipeline(image=photograph)["image"])
 
 
+def test_a_spec_whose_options_come_back_in_another_order_draws_the_same(photograph):
+    specs = [{"name": "inverting", "status": "ok"}, {"status": "ok", "name": "inverting"}]
+    first, second = (A.Compose([HalfConcat(spec, p=1)], seed=5)(image=photograph)["image"] for spec in specs)
+    assert np.array_equal(first, second)
+
+
 def test_pickled_transforms_are_small_and_give_the_same_pictures(photograph, transforms):
     for transform in transforms:
         pipeline = A.Compose([transform], seed=17)

@@ -95,6 +95,9 @@ class _Entry(NamedTuple):
 
 
 _registry: dict[str, _Entry] = {
+    "instruct_pix2pix": _Entry(
+        "albu_diffusemix.backends.instruct_pix2pix:InstructPix2Pix", "albu-diffusemix[diffusers]"
+    ),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),
     "procedural": _Entry("albu_diffusemix.backends.procedural:Procedural", None),
 }
@@ -162,12 +165,15 @@ def create_backend(spec: BackendSpec) -> Backend:
     """
     name, options = _parse(spec)
     cls = _load(name)
-    allowed = [parameter for parameter in inspect.signature(cls).parameters if parameter != "self"]
-    unknown = [option for option in options if option not in allowed]
+    parameters = inspect.signature(cls).parameters
+    unknown = [option for option in options if option not in parameters]
     if unknown:
-        raise ValueError(
-            f"backend {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed) or 'none'}",
-        )
+        allowed = ", ".join(parameters) or "none"
+        raise ValueError(f"backend {name!r} has no option {unknown[0]!r}; allowed: {allowed}")
+    needed = [option for option, parameter in parameters.items() if parameter.default is parameter.empty]
+    missing = [option for option in needed if option not in options]
+    if missing:
+        raise ValueError(f"backend {name!r} needs the option {missing[0]!r}: {{'name': {name!r}, {missing[0]!r}: ...}}")
     backend: Backend = cls(**options)
     return backend
 

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +134,10 @@ class _PartFile:
         self._handle = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self._handle).st_size
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # `close` is bound here because at the interpreter's exit the module's own names may be gone.
         if self._handle >= 0:
-            os.close(self._handle)
+            close(self._handle)
 
     def read(self, offset: int, length: int) -> bytes:
         data = os.pread(self._handle, length, offset) if offset + length <= self.size else b""

@@ -1,0 +1,237 @@
+"""Which counterparts of a store belong to an image, and why none does.
+
+A counterpart that lies askew teaches wrong things in silence, so a hit by key counts only if the pixels are those that
+the counterpart was made from. `Explainer` then tries what commonly happens to images before they are mixed.
+"""
+
+import itertools
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albu_diffusemix.backends.precomputed.changes import FIRST, UPRIGHT, Change, change_among, change_of, is_sideways
+from albu_diffusemix.store import Row, Source, Store, StoreError
+
+__all__ = ["SAME_ROOT", "Cause", "Explainer", "Match", "Mismatch", "find"]
+
+Mismatch = Literal["error", "stretch"]
+Pixels = NDArray[np.uint8]
+
+EXAMPLES = 1000
+"""Entries of the store that are looked at for what its keys are like."""
+
+SAME_ROOT = "give keys that are relative to the same root as when the store was made"
+STRETCH = '"on_mismatch": "stretch" in the backend\'s spec allows it'
+
+
+class Match(NamedTuple):
+    """The counterparts that belong to an image.
+
+    Attributes:
+        rows: They, ordered by key and variant.
+        missing: Where there are none: whether the store has none for that image and prompt. Otherwise it has, but
+            they were made from other pixels.
+
+    """
+
+    rows: list[Row]
+    missing: bool
+
+
+class Cause(NamedTuple):
+    """Why an image has no counterpart.
+
+    Attributes:
+        what: The reason, in the same words for all images that share it.
+        detail: What is particular to this image; may be empty.
+        advice: What to do.
+
+    """
+
+    what: str
+    detail: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.what}{f' ({self.detail})' if self.detail else ''}: {self.advice}"
+
+
+def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mismatch: Mismatch = "error") -> Match:
+    """Look up an image: by its key, or by its pixels where it has none.
+
+    Args:
+        store: Where to look.
+        image: The source, `(H, W, 3)` uint8 RGB.
+        key: Its path relative to the root of its data set, or None.
+        prompt: The only effect to look for; None takes all.
+        on_mismatch: What a hit by key with other pixels is. "error": no match. "stretch": a match, unless the image
+            is the very source flipped, turned or BGR, or has the source's height and width exchanged.
+
+    Raises:
+        StoreError: The key is none, or the store is damaged.
+
+    """
+    rows = _with_prompt(_rows(store, image, key), prompt)
+    if key is None or not rows:
+        return Match(rows, missing=not rows)
+    sources = {row.source for row in rows}
+    fitting = _same(sources, image)
+    if not fitting and on_mismatch == "stretch":
+        fitting = {source for source in sources if not _lies_askew(image, source)}
+    return Match([row for row in rows if row.source in fitting], missing=False)
+
+
+class Explainer:
+    """Says why `find` gave no rows.
+
+    Args:
+        store: Where it looked.
+
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def explain(self, image: Pixels, key: str | None, prompt: str | None = None) -> Cause:
+        """Name the cause for one image; the arguments are those of `find`.
+
+        Raises:
+            StoreError: As for `find`.
+
+        """
+        rows = _rows(self._store, image, key)
+        if rows and not _with_prompt(rows, prompt):
+            return _other_prompts(rows, prompt)
+        if rows:
+            return _other_pixels(image, rows[-1].source)
+        return self._unknown_pixels(image) if key is None else self._unknown_key(image, key)
+
+    def _unknown_pixels(self, image: Pixels) -> Cause:
+        change = change_among(image, lambda source: self._store.variants_by_pixels(source.pixels))
+        if change is not None:
+            return _changed(change)
+        if not self._examples:
+            return _EMPTY
+        return Cause(
+            "no source in the store has these pixels",
+            f"{image.shape[1]}x{image.shape[0]}",
+            f"{FIRST}; if another program decoded the file, give the image's key; if it is new, generate again",
+        )
+
+    def _unknown_key(self, image: Pixels, key: str) -> Cause:
+        by_pixels = self._store.variants_by_pixels(Source.of(image).pixels)
+        if by_pixels:
+            advice = f"{SAME_ROOT}; if the file was renamed or copied, generate again"
+            return Cause("the store has the image under another key", _arrow(key, by_pixels[0].key), advice)
+        failure = self._failure(key)
+        if failure is not None:
+            return Cause(f"none could be made: {failure.reason}", "", "run generate again with --retry-failed")
+        if not self._examples:
+            return _EMPTY
+        near = self._near_key(key)
+        if near is not None:
+            return Cause("the store has a key like it, with other folders or ending", _arrow(key, near), SAME_ROOT)
+        example = f"its keys are like {self._examples[0].key!r}"
+        return Cause("the store has no such key", example, f"{SAME_ROOT}; if the image is new, generate again")
+
+    def _failure(self, key: str) -> Row | None:
+        found = (self._store.find(key, variant) for variant in self._variants)
+        return next((row for row in found if row is not None and row.failed), None)
+
+    def _near_key(self, key: str) -> str | None:
+        """Try the key with fewer folders, more folders and other endings, as far as the store's own suggest them."""
+        asked = PurePosixPath(key)
+        tries = [
+            *("/".join(asked.parts[first:]) for first in range(1, len(asked.parts))),
+            *(f"{folder}/{key}" for folder in self._folders),
+            *(str(asked.with_suffix(ending)) for ending in self._endings),
+        ]
+        return next((known for known in tries if self._has(known)), None)
+
+    def _has(self, key: str) -> bool:
+        try:
+            return bool(self._store.variants(key))
+        except StoreError:
+            return False
+
+    @cached_property
+    def _examples(self) -> list[Row]:
+        return list(itertools.islice(self._store.rows(), EXAMPLES))
+
+    @cached_property
+    def _variants(self) -> list[str]:
+        rows = self._examples or itertools.islice(self._store.failures(), EXAMPLES)
+        return sorted({row.variant for row in rows})
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        return sorted({str(folder) for row in self._examples for folder in PurePosixPath(row.key).parents} - {"."})
+
+    @cached_property
+    def _endings(self) -> list[str]:
+        return sorted({PurePosixPath(row.key).suffix for row in self._examples} - {""})
+
+
+_EMPTY = Cause("the store is empty", "", "generate; images are seen when their part is sealed")
+
+
+def _rows(store: Store, image: Pixels, key: str | None) -> list[Row]:
+    return store.variants_by_pixels(Source.of(image).pixels) if key is None else store.variants(key)
+
+
+def _with_prompt(rows: list[Row], prompt: str | None) -> list[Row]:
+    return rows if prompt is None else [row for row in rows if row.prompt == prompt]
+
+
+def _same(sources: set[Source], image: Pixels) -> set[Source]:
+    """Keep the source that the image is; it is hashed only where the size agrees."""
+    if all((source.height, source.width) != image.shape[:2] for source in sources):
+        return set()
+    return sources & {Source.of(image)}
+
+
+def _lies_askew(image: Pixels, source: Source) -> bool:
+    """Tell whether a counterpart of this source lies askew on the image, as far as that shows without the source."""
+    return is_sideways(image, source) or change_of(image, source) is not None
+
+
+def _changed(change: Change) -> Cause:
+    return Cause(f"the image is {change.what}", "", change.advice)
+
+
+def _other_prompts(rows: list[Row], prompt: str | None) -> Cause:
+    return Cause(
+        f"its counterparts have other prompts than {prompt!r}",
+        ", ".join(sorted({row.prompt for row in rows})),
+        "leave prompts=None to take what each image has, or generate with --all-prompts",
+    )
+
+
+def _other_pixels(image: Pixels, source: Source) -> Cause:
+    change = change_of(image, source)
+    if change is not None:
+        return _changed(change)
+    height, width = image.shape[:2]
+    sizes = f"{width}x{height}, the source was {source.width}x{source.height}"
+    if is_sideways(image, source):
+        return Cause("the image lies on its side", sizes, UPRIGHT)
+    if (height, width) != source[:2]:
+        what = "the image has another size than its source: cut out, resized or padded"
+        return Cause(what, sizes, f"{FIRST}; if the whole image was stretched, as by A.Resize, {STRETCH}")
+    return Cause(
+        "the image has other pixels than its source",
+        "it is grey" if _is_grey(image) else "",
+        f"{FIRST}; if another decoder read the file, which differs by a grey level, {STRETCH}; "
+        "if the file was changed, generate again",
+    )
+
+
+def _is_grey(image: Pixels) -> bool:
+    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
+
+
+def _arrow(asked: str, known: str) -> str:
+    return f"asked for {asked!r}, the store has {known!r}"

@@ -1,0 +1,52 @@
+"""Commands that use a store: doctor."""
+
+import argparse
+import math
+import os
+import sys
+from typing import Any, get_args
+
+from tqdm import tqdm
+
+from albu_diffusemix.backends.precomputed.matching import Mismatch
+from albu_diffusemix.cli.words import DONE, SOME_FAILED
+from albu_diffusemix.doctor import Coverage, examine, open_data, summarise
+from albu_diffusemix.store import Store
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this room to the parser's."""
+    doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
+    doctor.add_argument("data", metavar="DATA", help="folder of images, or module:dataset")
+    doctor.add_argument("store", metavar="STORE")
+    doctor.add_argument(
+        "--on-mismatch", choices=get_args(Mismatch), default="error", help="as in training (%(default)s)"
+    )
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    store = Store.open(options.store)
+    if os.getcwd() not in sys.path:  # noqa: PTH109  sys.path holds strings
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109  an installed program does not look for modules here
+    data = open_data(options.data)
+    findings = examine(data, store, options.on_mismatch)
+    coverage = summarise(tqdm(findings, total=data.count, unit="image", leave=False, disable=None))
+    if coverage.total == 0:
+        raise ValueError(f"{options.data} is empty: name a data set of images")
+    print(_report(coverage, options.store))
+    return DONE if coverage.covered == coverage.total else SOME_FAILED
+
+
+def _report(coverage: Coverage, store: str) -> str:
+    percent = math.floor(1000 * coverage.covered / coverage.total) / 10  # 100.0 is for all
+    lines = [f"{store} has a counterpart for {coverage.covered:,} of {coverage.total:,} images ({percent} %)."]
+    for images, example, cause in sorted(coverage.groups.values(), key=lambda group: -group.images):
+        lines += [
+            f"{images:>9,} x {cause.what}",
+            f"{'':11} such as {example}{f': {cause.detail}' if cause.detail else ''}",
+        ]
+        lines += [f"{'':11} {cause.advice}"]
+    return "\n".join(lines)
