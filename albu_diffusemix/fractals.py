@@ -52,7 +52,7 @@ class _Memory:
 class FractalLibrary:
     """Fractal images by number, opened when they are first asked for.
 
-    Decoded images are remembered, and those resized to a size that comes again; beyond `memory_bound` the least
+    Decoded images are remembered, and smaller ones resized to a size that comes again; beyond `memory_bound` the least
     recently used are forgotten. Use `shared_library`, which gives each process one of its own.
 
     Args:
@@ -77,7 +77,7 @@ class FractalLibrary:
         self.source = source
         self._paths = _builtin_paths() if source == BUILTIN else _folder_paths(source)
         self._memory = _Memory(memory_bound)
-        self._recent_sizes: deque[tuple[int, int]] = deque(maxlen=RECENT_SIZES)
+        self._recent_sizes: deque[tuple[int, ...]] = deque(maxlen=RECENT_SIZES)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -120,12 +120,17 @@ class FractalLibrary:
             return decoded
         resized = _resized(decoded, height, width)
         resized.flags.writeable = False
-        # In a data set of many sizes, resized fractals that never come again would drive the decoded ones out.
-        if (height, width) in self._recent_sizes:
+        if self._worth_remembering(resized, decoded):
             self._memory.put((index, height, width), resized)
-        else:
-            self._recent_sizes.append((height, width))
         return resized
+
+    def _worth_remembering(self, resized: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> bool:
+        """Keep decoded images from being driven out by resized ones that never come again, or are larger than they."""
+        size = resized.shape[:2]
+        came_before = size in self._recent_sizes
+        if not came_before:
+            self._recent_sizes.append(size)
+        return came_before and resized.nbytes <= decoded.nbytes
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         decoded = self._memory.get((index,))

@@ -45,11 +45,12 @@ def test_a_size_that_comes_again_is_resized_no_more(fractals):
     assert library.get(0, 10, 10) is library.get(0, 10, 10)
 
 
-def test_sizes_that_come_once_leave_the_decoded_images_in_memory(fractals):
-    library = FractalLibrary(fractals, memory_bound=4 * 40 * 30 * 3)
+@pytest.mark.parametrize("sizes", [[(20, side) for side in range(1, 31)], [(200, 200)] * 30])
+def test_sizes_that_come_once_and_large_ones_leave_the_decoded_images_in_memory(fractals, sizes):
+    library = FractalLibrary(fractals, memory_bound=3 * 40 * 30 * 3)
     decoded = library.get(0, 40, 30)
-    for side in range(41, 141):
-        library.get(1, side, side)
+    for size in sizes:
+        library.get(1, *size)
     assert library.get(0, 40, 30) is decoded
 
 

@@ -1,21 +1,30 @@
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from skimage import data
 
+from albu_diffusemix.cli import main
+from albu_diffusemix.images import write_image
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 MAKEFILE = (Path(__file__).parents[1] / "Makefile").read_text()
 
 
-def test_the_python_of_the_readme_runs():
+def test_the_commands_and_the_python_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    photograph = data.astronaut()
+    write_image(tmp_path / "train/astronaut.png", photograph)
+    commands = re.findall(r"^    albu-diffusemix (.*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
+    assert [main(shlex.split(command)) for command in commands] == [0] * len(commands)
+    assert "1 of 1 images" in capsys.readouterr().out
+
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        image = data.astronaut()
-        names = {"image": image, "mask": image[..., 0]}
-        exec(block, names)  # noqa: S102  the README is ours
-        assert names["augmented"]["image"].shape == (224, 224, 3)
+    names = {"image": photograph, "mask": photograph[..., 0]}
+    exec("\n".join(blocks), names)  # noqa: S102  the README is ours
+    assert names["augmented"]["image"].shape == (224, 224, 3)
+    assert names["train"](image=photograph)["image"].shape == (224, 224, 3)
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)", README))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from albu_diffusemix import __version__
-from albu_diffusemix.cli import pictures
+from albu_diffusemix.cli import exchanging, making, pictures, stores
 from albu_diffusemix.cli.words import INTERRUPTED, USAGE, one_line
 
 __all__ = ["main"]
@@ -41,4 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     pictures.add_commands(commands)
+    making.add_commands(commands)
+    exchanging.add_commands(commands)
+    stores.add_commands(commands)
     return parser
