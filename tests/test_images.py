@@ -18,6 +18,7 @@ def test_images_are_found_below_a_folder_in_order_and_hidden_ones_are_not(tmp_pa
     for name in ("b/2.PNG", "a/1.jpg", "a/notes.txt", ".cache/3.jpg", "c/.4.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "a/folder.jpg").mkdir()
     assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == ["a/1.jpg", "b/2.PNG"]
 
 

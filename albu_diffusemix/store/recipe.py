@@ -140,7 +140,7 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
     """Compare the recipe with the store's, and record it there if it differs and that is allowed.
 
     Raises:
-        StoreError: It differs; the message has a line for each difference.
+        StoreError: It differs; the message lists the differences.
 
     """
     fields = load(root)
@@ -148,9 +148,10 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
     if wanted == fields["recipe"] or wanted in fields["mixed"]:
         return
     if not allow_mixed:
-        lines = "\n".join(_differences(fields["recipe"], wanted))
+        differences = "; ".join(_differences(fields["recipe"], wanted))
         raise StoreError(
-            f"{root} was made with other parameters: use those, choose another folder, or allow mixed ones\n{lines}",
+            f"{root} was made with other parameters ({differences}): "
+            "use those, choose another folder, or allow mixed ones (--allow-mixed)",
         )
     _write(root, {**fields, "mixed": [*fields["mixed"], wanted]})
 
@@ -206,4 +207,4 @@ def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
             inner = f"{name}.{key}" if name else str(key)
             yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
     elif old != new:
-        yield f"  {name}: the store has {old!r}, you ask for {new!r}"
+        yield f"{name}: the store has {old!r}, you ask for {new!r}"

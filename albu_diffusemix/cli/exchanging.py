@@ -1,0 +1,70 @@
+"""Commands that bring counterparts in and out: import, export."""
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
+from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED
+from albu_diffusemix.exchange import ImportOptions, export_folder, export_parquet, plan_import, run_import
+from albu_diffusemix.generate import ENCODINGS
+from albu_diffusemix.store import Store
+
+__all__ = ["add_commands"]
+
+_EXPORTS = {"folder": export_folder, "parquet": export_parquet}
+_SHOWN = 10
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this room to the parser's."""
+    _add_import(commands)
+    _add_export(commands)
+
+
+def _add_import(commands: Any) -> None:
+    importing = commands.add_parser("import", help="make a store of a folder of counterparts")
+    importing.add_argument(
+        "folder", type=Path, help="<class>/<file>_generated_<prompt>_<number>.jpg or <key>/<variant>.jpg"
+    )
+    importing.add_argument("-o", "--output", type=Path, required=True, metavar="STORE")
+    importing.add_argument("--sources", type=Path, required=True, metavar="DATA", help="what they were made from")
+    importing.add_argument("--encoding", choices=list(ENCODINGS), default="jpeg", help="(%(default)s)")
+    importing.add_argument("--allow-mixed", action="store_true", help="go on with a store that was made otherwise")
+    importing.set_defaults(run=_import)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a store as a folder of images or as Parquet files")
+    export.add_argument("store", type=Path, metavar="STORE")
+    export.add_argument("--to", choices=list(_EXPORTS), required=True)
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a new or an empty folder")
+    export.set_defaults(run=_export)
+
+
+def _import(options: argparse.Namespace) -> int:
+    plan = plan_import(
+        ImportOptions(options.folder, options.sources, options.output, options.encoding, options.allow_mixed)
+    )
+    print(f"Files: {plan.pending:,} of {len(plan.arrivals):,} sources; {len(plan.unmatched):,} without a source")
+    for reason in plan.unmatched[:_SHOWN]:
+        print(f"  left out: {reason}")
+    if len(plan.unmatched) > _SHOWN:
+        print(f"  ... and {len(plan.unmatched) - _SHOWN:,} more")
+    with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
+        summary = run_import(plan, bar, stop)
+    print(describe_summary(summary, options.output))
+    if summary.interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if summary.failed or plan.unmatched else DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    store = Store.open(options.store)
+    with tqdm(total=store.status().images, unit="image") as bar:
+        count = _EXPORTS[options.to](store, options.output, bar.update)
+    print(f"Exported {count:,} counterparts: {options.output}")
+    return DONE

@@ -1,0 +1,172 @@
+"""Commands that make stores: generate, and what one wants to know meanwhile and afterwards: status, verify."""
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
+from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, positive
+from albu_diffusemix.generate import (
+    ENCODINGS,
+    GenerateOptions,
+    Plan,
+    estimate,
+    make_plan,
+    run,
+)
+from albu_diffusemix.prompts import lint_prompt
+from albu_diffusemix.store import Store
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this room to the parser's."""
+    _add_generate(commands)
+    _add_status(commands)
+    _add_verify(commands)
+
+
+def _add_generate(commands: Any) -> None:
+    generate = commands.add_parser("generate", help="make the counterparts of a data set, into a store")
+    generate.add_argument("data", type=Path, metavar="DATA", help="folder of images, or a .csv or .jsonl manifest")
+    generate.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="STORE", help="new, or to be gone on with"
+    )
+    generate.add_argument("--backend", type=_spec, required=True, metavar="NAME_OR_JSON")
+    generate.add_argument(
+        "--prompt", action="append", default=[], help="an effect; may be repeated (the backend's own)"
+    )
+    generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="effects, one a line")
+    variants = generate.add_mutually_exclusive_group()
+    variants.add_argument("--per-image", type=positive, default=1, metavar="M", help="random prompts an image (1)")
+    variants.add_argument("--all-prompts", action="store_true", help="each prompt for each image")
+    generate.add_argument("--size", type=positive, default=256, help="shorter side in pixels (%(default)s)")
+    generate.add_argument("--encoding", choices=list(ENCODINGS), default="jpeg", help="(%(default)s)")
+    generate.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="part i, from 0, of n")
+    generate.add_argument("--engine", choices=["local", "ray"], default="local", help="(%(default)s)")
+    generate.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster (one is started on this machine)")
+    generate.add_argument("--workers", type=positive, default=1, help="processes (%(default)s)")
+    generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    generate.add_argument("--limit", type=positive, metavar="N", help="sources to make something of, at the most")
+    generate.add_argument("--base-seed", type=int, default=0, help="what all seeds are derived from (%(default)s)")
+    generate.add_argument("--allow-mixed", action="store_true", help="go on with a store made with other parameters")
+    generate.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="imported first, in each process",
+    )
+    generate.add_argument("--dry-run", action="store_true", help="tell what it will cost, and make nothing")
+    generate.set_defaults(run=_generate)
+
+
+def _add_status(commands: Any) -> None:
+    status = commands.add_parser("status", help="tell how far a store is, also while it is being written")
+    status.add_argument("store", type=Path, metavar="STORE")
+    status.set_defaults(run=_status)
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser("verify", help="compare every byte of a store with its checks")
+    verify.add_argument("store", type=Path, metavar="STORE")
+    verify.set_defaults(run=_verify)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    plan = make_plan(_job(options))
+    for warning in _doubts(plan):
+        print(f"albu-diffusemix: warning: {warning}", file=sys.stderr)
+    print(_describe(plan))
+    if options.dry_run:
+        _print_cost(plan)
+        return DONE
+    with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
+        summary = run(plan, bar, stop)
+    print(describe_summary(summary, options.output))
+    if summary.interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if summary.failed or plan.failed else DONE
+
+
+def _job(options: argparse.Namespace) -> GenerateOptions:
+    names = GenerateOptions.__dataclass_fields__
+    given = {name: value for name, value in vars(options).items() if name in names}
+    if options.prompts_file:
+        lines = options.prompts_file.read_text(encoding="utf-8-sig").splitlines()
+        options.prompt += [line.strip() for line in lines if line.strip()]
+    return GenerateOptions(
+        **{**given, "store": options.output, "prompts": tuple(options.prompt), "modules": tuple(options.modules)}
+    )
+
+
+def _spec(text: str) -> BackendSpec:
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        spec: BackendSpec = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+    return spec
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"must be i/n with i from 0 to n - 1, such as 0/4; got {text!r}")
+    return int(index), int(count)
+
+
+def _doubts(plan: Plan) -> list[str]:
+    classes = {source.key.partition("/")[0] for source in plan.shown if "/" in source.key}
+    return [finding for prompt in plan.options.prompts for finding in lint_prompt(prompt, classes)]
+
+
+def _describe(plan: Plan) -> str:
+    index, count = plan.options.shard
+    shard = f", {plan.in_shard:,} in shard {index}/{count}" if count > 1 else ""
+    failed = f", {plan.failed:,} failed before (--retry-failed tries them again)" if plan.failed else ""
+    return (
+        f"Sources: {plan.found:,}{shard}\n"
+        f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made"
+    )
+
+
+def _print_cost(plan: Plan) -> None:
+    if not plan.pending:
+        return
+    cost = estimate(plan)
+    workers = plan.options.workers
+    several = f"; {describe_duration(cost.seconds / workers)} if {workers} workers do not slow each other" * (
+        workers > 1
+    )
+    failed = f", {cost.failed} of them failed" * bool(cost.failed)
+    print(
+        f"Time: {describe_duration(cost.seconds)} in one worker{several}\nSize: {cost.size / 1e9:.3g} GB\n"
+        f"Measured on {cost.measured} counterparts{failed}; nothing was written."
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = Store.open(options.store).status()
+    print(
+        f"Images: {status.images:,} of {status.sources:,} sources\nFailures: {status.failures:,}\n"
+        f"Parts: {status.parts:,} sealed, {status.size / 1e9:.3g} GB"
+    )
+    for part in status.writing:
+        print(f"Writing: {part.part} (writer {part.writer}): {part.images:,} images, {part.failures:,} failures so far")
+    return DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    problems = Store.open(options.store).verify()
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems):,} problems in {options.store}" if problems else f"{options.store} is whole")
+    return SOME_FAILED if problems else DONE

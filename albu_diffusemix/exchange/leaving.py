@@ -1,0 +1,153 @@
+"""Exports: a store as a folder of images, or as Parquet files that Hugging Face `datasets` opens."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from albu_diffusemix.generate.plan import refuse_other_writers
+from albu_diffusemix.store import Row, Store
+from albu_diffusemix.store.files import StoreError, explained, write_beside
+
+__all__ = ["RECORDS", "export_folder", "export_parquet"]
+
+RECORDS = "counterparts.jsonl"
+"""The table of an exported folder; written last, so that it stands for a complete export."""
+
+_ROWS_IN_GROUP = 256
+_FILE_BYTES = 1 << 28
+
+_FEATURES = {
+    "key": "string",
+    "variant": "string",
+    "prompt": "string",
+    "seed": "uint32",
+    "height": "uint32",
+    "width": "uint32",
+    "pixels": "string",
+}
+"""Columns beside the image, and their types: the fields of a store's records."""
+
+
+def export_folder(store: Store, output: Path, progress: Callable[[], object]) -> int:
+    """Write each counterpart as a file `<key>/<variant>.<ending>`, byte for byte, and a table of them.
+
+    The table, `counterparts.jsonl`, has an object for each file: key, variant, prompt, seed, height, width, pixels and
+    file, its path. `albu-diffusemix import` reads such a folder back.
+
+    Args:
+        store: What to export.
+        output: A new or an empty folder.
+        progress: Called after each counterpart.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        StoreError: The folder is not empty or cannot be written, the store is damaged or still being written.
+
+    """
+    _prepare(store, output)
+    count = 0
+
+    def write_all(table: BinaryIO) -> None:
+        nonlocal count
+        for row in store.rows():
+            name = f"{row.key}/{row.variant}.{row.encoding}"
+            (output / name).parent.mkdir(parents=True, exist_ok=True)
+            (output / name).write_bytes(store.read(row))
+            table.write((json.dumps({**_fields(row), "file": name}, ensure_ascii=False) + "\n").encode())
+            count += 1
+            progress()
+
+    with explained("write in", output):
+        write_beside(output / RECORDS, write_all)
+    return count
+
+
+def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -> int:
+    """Write Parquet files of about 256 MiB, which `datasets.load_dataset` opens with the images decoded.
+
+    Columns: image (a struct of `bytes`, the image file as it is, and `path`), key, variant, prompt, seed, height, width
+    and pixels, as in the records of a store.
+
+    Args:
+        store: What to export.
+        output: A new or an empty folder.
+        progress: Called after each counterpart.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        StoreError: As `export_folder`, or pyarrow is not installed.
+
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415  not needed by anything else
+        from pyarrow import parquet  # noqa: PLC0415  as above
+    except ImportError as error:
+        raise StoreError("an export to Parquet needs pyarrow: pip install pyarrow") from error
+    _prepare(store, output)
+    schema = _schema(pa)
+    groups = _groups(store, progress)
+    count = 0
+    for number in itertools.count():
+        first = next(groups, None)
+        if first is None:
+            return count
+
+        def write(file: BinaryIO, rows: list[dict[str, Any]] = first) -> None:
+            nonlocal count
+            with parquet.ParquetWriter(file, schema) as writer:
+                for group in itertools.chain([rows], groups):
+                    writer.write_table(pa.Table.from_pylist(group, schema))
+                    count += len(group)
+                    if file.tell() >= _FILE_BYTES:
+                        return
+
+        with explained("write in", output):
+            write_beside(output / f"counterparts-{number:05d}.parquet", write)
+    return count
+
+
+def _prepare(store: Store, output: Path) -> None:
+    refuse_other_writers(store, "wait until it has ended, then export")
+    with explained("write in", output):
+        output.mkdir(parents=True, exist_ok=True)
+        if any(output.iterdir()):
+            raise StoreError(f"{output} is not empty: choose a new or an empty folder")
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    height, width, pixels = row.source
+    return {
+        "key": row.key,
+        "variant": row.variant,
+        "prompt": row.prompt,
+        "seed": row.seed,
+        "height": height,
+        "width": width,
+        "pixels": pixels.hex(),
+    }
+
+
+def _groups(store: Store, progress: Callable[[], object]) -> Iterator[list[dict[str, Any]]]:
+    rows = store.rows()
+    while group := list(itertools.islice(rows, _ROWS_IN_GROUP)):
+        filled = []
+        for row in group:
+            image = {"bytes": store.read(row), "path": f"{row.key}/{row.variant}.{row.encoding}"}
+            filled.append({"image": image, **_fields(row)})
+            progress()
+        yield filled
+
+
+def _schema(pa: Any) -> Any:
+    """The columns, with what Hugging Face `datasets` wants to know to show the images as such."""
+    features: dict[str, Any] = {name: {"dtype": dtype, "_type": "Value"} for name, dtype in _FEATURES.items()}
+    features = {"image": {"_type": "Image"}, **features}
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = [("image", image)] + [(name, getattr(pa, dtype)()) for name, dtype in _FEATURES.items()]
+    return pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})

@@ -1,0 +1,104 @@
+"""How long a run will take and how large its store will be, measured on a few of its images."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from albu_diffusemix.generate.pipeline import Pipeline, batch_size_of
+from albu_diffusemix.generate.plan import Plan, open_backend
+from albu_diffusemix.generate.reading import read_ahead
+from albu_diffusemix.generate.reports import Outcome
+from albu_diffusemix.generate.scan import SourceFile
+from albu_diffusemix.generate.sheet import spread
+from albu_diffusemix.generate.variants import Variant, variants_of
+
+__all__ = ["Estimate", "estimate"]
+
+_BATCHES = 4
+_SECONDS = 10.0  # after so long no more sources are begun
+_OVERHEAD = 1400  # bytes of headers, record, padding and index that an image has beside it
+_THREADS = 2
+
+
+class Estimate(NamedTuple):
+    """What a run will cost.
+
+    Attributes:
+        measured: Counterparts that were made to find out.
+        failed: Those of them of which nothing came.
+        seconds: Time for all that is pending, in one worker.
+        size: Bytes of all that is pending.
+
+    """
+
+    measured: int
+    failed: int
+    seconds: float
+    size: float
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Make some of the pending counterparts, from sources spread over the data set, and keep none of them.
+
+    The first batch is made twice and timed the second time, since backends load what they need on their first use.
+
+    Raises:
+        ValueError: The backend does not work.
+
+    """
+    options = plan.options
+    backend = open_backend(options)
+    batch = batch_size_of(backend)
+
+    def look_up(source: SourceFile) -> list[Variant]:
+        return variants_of(source.key, plan.prompts, options)
+
+    each = max(1, plan.pending // max(1, len(plan.sources)))
+    trial = _Trial(spread(plan.sources, -(-_BATCHES * batch // each)), -(-batch // each))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        pipeline = Pipeline(backend, options, pool, trial, trial, threading.Event())
+        pipeline.run(read_ahead(pool, trial.sources(), look_up, options.size, batch))
+    seconds = time.perf_counter() - trial.started
+    measured = len(trial.sizes) + trial.failures
+    mean_size = sum(trial.sizes) / max(1, len(trial.sizes)) + _OVERHEAD
+    scale = plan.pending / max(1, measured)
+    return Estimate(measured, trial.failures, seconds * scale, mean_size * len(trial.sizes) * scale)
+
+
+class _Trial:
+    """Feeds a pipeline, takes what comes of it, and throws it away."""
+
+    def __init__(self, files: list[SourceFile], warm_up: int) -> None:
+        self.started = 0.0
+        self.sizes: list[int] = []
+        self.failures = 0
+        self._files = files
+        self._warm_up = warm_up
+
+    def sources(self) -> Iterator[SourceFile | None]:
+        yield from self._files[: self._warm_up]
+        yield None
+        self.sizes.clear()
+        self.failures = 0
+        self.started = time.perf_counter()
+        for file in self._files:
+            if time.perf_counter() - self.started > _SECONDS:
+                return
+            yield file
+
+    def put(self, key: str, variant: str, data: bytes, **_: object) -> None:  # noqa: ARG002  a sink's
+        self.sizes.append(len(data))
+
+    def fail(self, *_: object, **__: object) -> None:
+        self.failures += 1
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Nothing to tell anybody."""
+
+    def done(self, key: str) -> None:
+        """Nothing to tell anybody."""
+
+    def note(self, text: str) -> None:
+        """Nothing to tell anybody."""

@@ -1,0 +1,83 @@
+"""Which sources are still to be handed out to workers, and which of them are suspected of killing workers."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+
+from albu_diffusemix.generate.scan import SourceFile
+
+__all__ = ["Handout"]
+
+_ALONE_AFTER = 2
+_GIVEN_UP_AFTER = 3
+_MOST_IN_A_ROW = 8
+
+
+class Handout:
+    """The sources of a run, for workers that may die.
+
+    What a dead worker had in hand is handed out again. A source that was in hand at two deaths is handed out alone, so
+    that a third death has one culprit, which is given up.
+
+    Args:
+        sources: What is to be handed out.
+
+    Attributes:
+        given_up: Sources that killed their workers, each with the reason.
+
+    """
+
+    def __init__(self, sources: Iterable[SourceFile]) -> None:
+        self.given_up: list[tuple[SourceFile, str]] = []
+        self._queue = deque(sources)
+        self._deaths: Counter[str] = Counter()
+        self._in_a_row = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def take(self, most: int, *, idle: bool) -> list[SourceFile]:
+        """Hand out the next sources.
+
+        Args:
+            most: How many at the most.
+            idle: Whether the worker has nothing else in hand; a suspect goes to such a worker only, and alone.
+
+        """
+        if self._queue and self.suspects(self._queue[0]):
+            return [self._queue.popleft()] if idle else []
+        taken: list[SourceFile] = []
+        while self._queue and len(taken) < most and not self.suspects(self._queue[0]):
+            taken.append(self._queue.popleft())
+        return taken
+
+    def suspects(self, source: SourceFile) -> bool:
+        """Tell whether a source must be handed out alone."""
+        return self._deaths[source.key] >= _ALONE_AFTER
+
+    def died(self, in_hand: Sequence[SourceFile], cause: str) -> None:
+        """Take back what a dead worker had in hand.
+
+        Args:
+            in_hand: Sources that it was given and had not done.
+            cause: How it ended, such as "signal 9".
+
+        Raises:
+            ValueError: Workers die one after the other and nothing is made.
+
+        """
+        self._in_a_row += 1
+        if self._in_a_row > _MOST_IN_A_ROW:
+            raise ValueError(
+                f"workers died {self._in_a_row} times ({cause}) and nothing was made in between: "
+                "is there enough memory? Try fewer --workers or a smaller batch_size in --backend"
+            )
+        for source in reversed(in_hand):
+            self._deaths[source.key] += 1
+            if len(in_hand) == 1 and self._deaths[source.key] >= _GIVEN_UP_AFTER:
+                self.given_up.append((source, f"its worker died {_GIVEN_UP_AFTER} times ({cause})"))
+            else:
+                self._queue.appendleft(source)
+
+    def made(self) -> None:
+        """Hear that something was made: workers do live."""
+        self._in_a_row = 0

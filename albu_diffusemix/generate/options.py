@@ -1,0 +1,72 @@
+"""The options of a generation job: plain data that other processes can be told."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.generate.encoding import Encoding
+
+__all__ = ["Engine", "GenerateOptions"]
+
+Engine: TypeAlias = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """A generation job.
+
+    Attributes:
+        data: A folder of images or a manifest, see `albu_diffusemix.generate.scan.find_sources`.
+        store: Folder of the store, new or to be gone on with.
+        backend: The backend's spec.
+        prompts: The effects to choose from; empty for the backend's own.
+        per_image: Counterparts for each source, each with a prompt drawn at random (Algorithm 1 of the paper).
+        all_prompts: One counterpart for each source and prompt instead.
+        size: Shorter side of the counterparts in pixels, where the source is larger.
+        encoding: "jpeg" (quality 90, halves can be cut out of the bytes), "png" or "webp" (quality 90).
+        shard: `(i, n)`: only the sources whose key's hash leaves the remainder i when divided by n.
+        engine: "local" or "ray".
+        ray_address: A Ray cluster; None starts Ray on this machine.
+        workers: Processes that make counterparts; with the local engine, 1 is this process itself.
+        retry_failed: Try again what failed in earlier runs.
+        limit: Take only that many sources of those for which something is to be made; None takes all.
+        base_seed: What all seeds are derived from.
+        allow_mixed: Go on with a store that was made with other parameters.
+        modules: Modules to import first in every process, because they register backends.
+
+    Examples:
+        >>> options = GenerateOptions(Path("/data/train"), Path("/data/train.dm"), "procedural", per_image=2)
+        >>> GenerateOptions.from_json(options.to_json()) == options
+        True
+
+    """
+
+    data: Path
+    store: Path
+    backend: BackendSpec
+    prompts: tuple[str, ...] = ()
+    per_image: int = 1
+    all_prompts: bool = False
+    size: int = 256
+    encoding: Encoding = "jpeg"
+    shard: tuple[int, int] = (0, 1)
+    engine: Engine = "local"
+    ray_address: str | None = None
+    workers: int = 1
+    retry_failed: bool = False
+    limit: int | None = None
+    base_seed: int = 0
+    allow_mixed: bool = False
+    modules: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as plain JSON values, with absolute paths."""
+        return {**asdict(self), "data": str(self.data.absolute()), "store": str(self.store.absolute())}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "GenerateOptions":
+        """Return the options that `to_json` gave."""
+        paths = {name: Path(fields[name]) for name in ("data", "store")}
+        lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules")}
+        return cls(**{**fields, **paths, **lists})

@@ -1,0 +1,251 @@
+"""Generating and writing at the same time, for any number of sources in bounded memory.
+
+While the backend makes a batch, threads judge and encode the last one. Batches fill across sources and prompts, and a
+rejected counterpart that is to be made again joins the next batch.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from albu_diffusemix.backends import Backend, Counterpart, Request
+from albu_diffusemix.generate.encoding import Encoding, encode
+from albu_diffusemix.generate.options import GenerateOptions
+from albu_diffusemix.generate.reading import UNKNOWN, Prepared
+from albu_diffusemix.generate.reports import Outcome, Reporter
+from albu_diffusemix.generate.variants import Variant
+from albu_diffusemix.quality import find_flaw
+from albu_diffusemix.store import Source
+from albu_diffusemix.store.keys import derive_seed
+
+__all__ = ["ATTEMPTS", "Pipeline", "Sink", "batch_size_of"]
+
+ATTEMPTS = 3
+"""How often a counterpart is made, each time from another seed, before its rejection is final."""
+
+DEFAULT_BATCH_SIZE = 16
+_GIVE_UP_AFTER = 8  # images on which a backend fails before it ever made one: then it is the backend, not the images
+_LONGEST_REASON = 200
+
+
+class Sink(Protocol):
+    """Where counterparts and failures go: a store's writer, or something that takes its place."""
+
+    def put(self, key: str, variant: str, data: bytes, *, prompt: str, seed: int, source: Source) -> None:
+        """Keep an image."""
+
+    def fail(
+        self, key: str, variant: str, reason: str, *, prompt: str = "", seed: int = 0, source: Source = UNKNOWN
+    ) -> None:
+        """Keep that there is none."""
+
+
+class _Wanted(NamedTuple):
+    prepared: Prepared
+    variant: Variant
+    seed: int
+    attempt: int
+
+
+class _Finished(NamedTuple):
+    """An image file, or why there is none; what was rejected may turn out well from another seed."""
+
+    data: bytes
+    reason: str
+    rejected: bool
+
+
+def batch_size_of(backend: Backend) -> int:
+    """Return how many requests at once suit a backend."""
+    return int(getattr(backend, "batch_size", DEFAULT_BATCH_SIZE))
+
+
+class Pipeline:
+    """Makes counterparts of prepared sources, and hands them to the sink.
+
+    Args:
+        backend: Who makes them.
+        options: The job.
+        pool: Threads for judging and encoding.
+        sink: Where they go.
+        reporter: Who wants to know.
+        stop: Set from outside when only the batch in hand is to be finished.
+
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        options: GenerateOptions,
+        pool: Executor,
+        sink: Sink,
+        reporter: Reporter,
+        stop: threading.Event,
+    ) -> None:
+        self._backend = backend
+        self._options = options
+        self._pool = pool
+        self._sink = sink
+        self._reporter = reporter
+        self._stop = stop
+        self._batch_size = batch_size_of(backend)
+        self._waiting: deque[_Wanted] = deque()
+        self._coding: deque[tuple[_Wanted, Future[_Finished]]] = deque()
+        self._open: Counter[str] = Counter()  # counterparts of each source that are on their way
+        self._worked = False
+        self._held: list[tuple[_Wanted, str]] = []  # what the backend failed on before it ever worked
+
+    def run(self, sources: Iterable[Prepared | None]) -> None:
+        """Make the counterparts of all sources; None among them asks to finish what is in hand before going on.
+
+        Raises:
+            ValueError: The backend does not work at all, or gives something else than it was asked for.
+            StoreError: The sink cannot write.
+
+        """
+        for prepared in sources:
+            if self._stop.is_set():
+                break
+            if prepared is None:
+                self._finish()
+                continue
+            self._take(prepared)
+            while len(self._waiting) >= self._batch_size and not self._stop.is_set():
+                self._generate()
+                self._write(self._batch_size)
+        self._finish()
+
+    def _take(self, prepared: Prepared) -> None:
+        if not prepared.variants:
+            self._reporter.done(prepared.key)
+            return
+        self._open[prepared.key] = len(prepared.variants)
+        for variant in prepared.variants:
+            wanted = self._wanted(prepared, variant, 0)
+            if prepared.image is None:
+                self._fail(wanted, prepared.reason)
+            else:
+                self._waiting.append(wanted)
+
+    def _wanted(self, prepared: Prepared, variant: Variant, attempt: int) -> _Wanted:
+        seed = derive_seed(self._options.base_seed, prepared.key, variant.prompt, variant.name, attempt)
+        return _Wanted(prepared, variant, seed, attempt)
+
+    def _finish(self) -> None:
+        while self._waiting or self._coding:
+            if self._stop.is_set():
+                self._waiting.clear()
+            if self._waiting:
+                self._generate()
+            self._write(self._batch_size if self._waiting else 0)
+        if not self._stop.is_set():
+            self._release()
+
+    def _generate(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
+        for wanted, counterpart in zip(batch, self._ask(batch), strict=True):
+            if counterpart is not None:
+                future = self._pool.submit(_judge_and_encode, wanted, counterpart, self._options.encoding)
+                self._coding.append((wanted, future))
+
+    def _ask(self, batch: list[_Wanted]) -> list[Counterpart | None]:
+        """Ask the backend; where it fails on a batch, for each image alone. None is one that it failed on."""
+        requests = [_request(wanted) for wanted in batch]
+        try:
+            counterparts = self._backend.generate(requests)
+        except Exception as error:  # noqa: BLE001  a backend is anybody's code, and one image must not end the run
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
+            if len(batch) > 1:
+                self._reporter.note(f"the backend failed on a batch of {len(batch)} ({reason}); trying one at a time")
+                return [made for wanted in batch for made in self._ask([wanted])]
+            self._hold(batch[0], reason)
+            return [None]
+        self._check(requests, counterparts)
+        self._release()
+        self._worked = True
+        return list(counterparts)
+
+    def _check(self, requests: list[Request], counterparts: list[Counterpart]) -> None:
+        who = f"backend {self._options.backend!r}"
+        if len(counterparts) != len(requests):
+            raise ValueError(f"{who} gave {len(counterparts)} counterparts for {len(requests)} requests")
+        for request, (image, status, _) in zip(requests, counterparts, strict=True):
+            if status != "ok":
+                continue
+            if not isinstance(image, np.ndarray) or image.shape != request.image.shape or image.dtype != np.uint8:
+                gave = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else repr(image)
+                raise ValueError(f"{who} gave {gave} where uint8 {request.image.shape} was asked for")
+
+    def _hold(self, wanted: _Wanted, reason: str) -> None:
+        self._held.append((wanted, reason))
+        if self._worked:
+            self._release()
+        elif len(self._held) >= _GIVE_UP_AFTER:
+            raise ValueError(
+                f"backend {self._options.backend!r} failed on each of the first {_GIVE_UP_AFTER} images: {reason}"
+            )
+
+    def _release(self) -> None:
+        for wanted, reason in self._held:
+            self._fail(wanted, reason)
+        self._held.clear()
+
+    def _write(self, most: int) -> None:
+        """Write what is encoded, and wait until no more than `most` are left."""
+        while self._coding and (len(self._coding) > most or self._coding[0][1].done()):
+            wanted, future = self._coding.popleft()
+            self._settle(wanted, future.result())
+
+    def _settle(self, wanted: _Wanted, finished: _Finished) -> None:
+        prepared, variant = wanted.prepared, wanted.variant
+        if finished.data:
+            self._sink.put(
+                prepared.key,
+                variant.name,
+                finished.data,
+                prompt=variant.prompt,
+                seed=wanted.seed,
+                source=prepared.source,
+            )
+            self._close(Outcome(prepared.key, variant.name, "", wanted.attempt, len(finished.data)))
+        elif not finished.rejected:
+            self._fail(wanted, finished.reason)
+        elif wanted.attempt + 1 == ATTEMPTS:
+            self._fail(wanted, f"{finished.reason}, {ATTEMPTS} attempts", rejects=ATTEMPTS)
+        else:
+            self._waiting.append(self._wanted(prepared, variant, wanted.attempt + 1))
+
+    def _fail(self, wanted: _Wanted, reason: str, rejects: int = 0) -> None:
+        key, variant = wanted.prepared.key, wanted.variant
+        self._sink.fail(
+            key, variant.name, reason, prompt=variant.prompt, seed=wanted.seed, source=wanted.prepared.source
+        )
+        self._close(Outcome(key, variant.name, reason, rejects, 0))
+
+    def _close(self, outcome: Outcome) -> None:
+        self._reporter.outcome(outcome)
+        self._open[outcome.key] -= 1
+        if not self._open[outcome.key]:
+            del self._open[outcome.key]
+            self._reporter.done(outcome.key)
+
+
+def _request(wanted: _Wanted) -> Request:
+    image = wanted.prepared.image
+    assert image is not None  # noqa: S101  only sources that were read are asked for
+    height, width = image.shape[:2]
+    return Request(image, wanted.variant.prompt, wanted.seed, wanted.prepared.key, (0, 0, width, height))
+
+
+def _judge_and_encode(wanted: _Wanted, counterpart: Counterpart, encoding: Encoding) -> _Finished:
+    if counterpart.image is None:
+        return _Finished(b"", counterpart.status, counterpart.status != "missing")
+    assert wanted.prepared.image is not None  # noqa: S101  as in _request
+    flaw = find_flaw(counterpart.image, wanted.prepared.image)
+    if flaw:
+        return _Finished(b"", flaw, rejected=True)
+    return _Finished(encode(counterpart.image, encoding), "", rejected=False)

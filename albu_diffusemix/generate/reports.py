@@ -1,0 +1,101 @@
+"""What is told of a run: each counterpart as it comes, and the whole in numbers."""
+
+import time
+from typing import NamedTuple, Protocol
+
+__all__ = ["Outcome", "Reporter", "Summary", "Tally"]
+
+_SHOWN_FAILURES = 10
+
+
+class Outcome(NamedTuple):
+    """What became of one counterpart.
+
+    Attributes:
+        key: The source's key.
+        variant: Which of its counterparts.
+        reason: Why there is none; empty where there is one.
+        rejects: How often it was made and thrown away.
+        size: Bytes of the image file.
+
+    """
+
+    key: str
+    variant: str
+    reason: str
+    rejects: int
+    size: int
+
+
+class Reporter(Protocol):
+    """Who wants to know how the work goes; called by one thread, and not for long."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Hear that a counterpart or its failure was acknowledged by the store."""
+
+    def done(self, key: str) -> None:
+        """Hear that a source is done with: nothing more will come of it."""
+
+    def note(self, text: str) -> None:
+        """Hear something that a person should know, in a line."""
+
+
+class Summary(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        made: Counterparts.
+        size: Bytes of these.
+        failed: Counterparts of which nothing came.
+        rejects: How often one was made and thrown away.
+        failures: The first few failures.
+        seconds: How long it took.
+        interrupted: Whether it was told to stop before its end.
+
+    """
+
+    made: int
+    size: int
+    failed: int
+    rejects: int
+    failures: list[Outcome]
+    seconds: float
+    interrupted: bool
+
+
+class Tally:
+    """Counts what passes on its way to a reporter.
+
+    Args:
+        reporter: Who is told.
+
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._started = time.monotonic()
+        self._made = self._size = self._failed = self._rejects = 0
+        self._failures: list[Outcome] = []
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Count it and pass it on."""
+        self._made += not outcome.reason
+        self._failed += bool(outcome.reason)
+        self._size += outcome.size
+        self._rejects += outcome.rejects
+        if outcome.reason and len(self._failures) < _SHOWN_FAILURES:
+            self._failures.append(outcome)
+        self._reporter.outcome(outcome)
+
+    def done(self, key: str) -> None:
+        """Pass it on."""
+        self._reporter.done(key)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._reporter.note(text)
+
+    def summary(self, *, interrupted: bool) -> Summary:
+        """Return what was counted so far."""
+        seconds = time.monotonic() - self._started
+        return Summary(self._made, self._size, self._failed, self._rejects, self._failures, seconds, interrupted)

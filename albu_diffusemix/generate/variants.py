@@ -1,0 +1,112 @@
+"""Which counterparts a source is to have, and which of them the store lacks."""
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+import xxhash
+
+from albu_diffusemix.backends import Backend
+from albu_diffusemix.generate.options import GenerateOptions
+from albu_diffusemix.store import Store
+from albu_diffusemix.store.keys import derive_seed
+
+__all__ = ["Missing", "Variant", "choose_prompts", "find_missing", "slug", "variants_of"]
+
+_SLUG_LENGTH = 48
+
+
+class Variant(NamedTuple):
+    """One counterpart of a source: its name among them, and the effect."""
+
+    name: str
+    prompt: str
+
+
+class Missing(NamedTuple):
+    """What a store lacks of a source.
+
+    Attributes:
+        variants: To be made.
+        present: How many are there.
+        failed: How many failed before and are to be left alone.
+
+    """
+
+    variants: list[Variant]
+    present: int
+    failed: int
+
+
+def choose_prompts(options: GenerateOptions, backend: Backend) -> tuple[str, ...]:
+    """Give the prompts of a job: the user's, or the backend's own.
+
+    Raises:
+        ValueError: There are none, one occurs twice, the backend cannot do one, or two would have one variant's name.
+
+    """
+    prompts = options.prompts or backend.prompts
+    if not prompts:
+        raise ValueError(f"backend {options.backend!r} has no prompts of its own: give --prompt or --prompts-file")
+    twice = [prompt for prompt, count in Counter(prompts).items() if count > 1]
+    if twice:
+        raise ValueError(f"prompt {twice[0]!r} is given twice: leave one out")
+    for prompt in prompts:
+        backend.check_prompt(prompt)
+    names: dict[str, str] = {}
+    for prompt in prompts if options.all_prompts else ():
+        other = names.setdefault(slug(prompt), prompt)
+        if other != prompt:
+            raise ValueError(f"prompts {other!r} and {prompt!r} are both the variant {slug(prompt)!r}: leave one out")
+    return tuple(prompts)
+
+
+def variants_of(key: str, prompts: tuple[str, ...], options: GenerateOptions) -> list[Variant]:
+    """Give the counterparts that a source is to have; the same in every process and run.
+
+    With `all_prompts` there is one for each prompt, named by its slug. Else there are `per_image`, named "0000",
+    "0001", ..., each with a prompt that a digest of base seed, key and name chooses (Algorithm 1 of the paper draws
+    with replacement, too).
+
+    Examples:
+        >>> from pathlib import Path
+        >>> options = GenerateOptions(Path("train"), Path("train.dm"), "procedural", per_image=2)
+        >>> variants_of("class/001.jpg", ("snowy", "sunset"), options)
+        [Variant(name='0000', prompt='snowy'), Variant(name='0001', prompt='sunset')]
+
+    """
+    if options.all_prompts:
+        return [Variant(slug(prompt), prompt) for prompt in prompts]
+    names = [f"{number:04d}" for number in range(options.per_image)]
+    return [Variant(name, prompts[derive_seed(options.base_seed, key, "", name) % len(prompts)]) for name in names]
+
+
+def find_missing(store: Store | None, key: str, variants: list[Variant], *, retry_failed: bool) -> Missing:
+    """Compare a source's variants with the store. What has an image is present; no counter is kept anywhere."""
+    if store is None:
+        return Missing(variants, 0, 0)
+    present = {row.variant for row in store.variants(key)}
+    absent = [variant for variant in variants if variant.name not in present]
+    if retry_failed:
+        return Missing(absent, len(variants) - len(absent), 0)
+    wanted = [variant for variant in absent if store.find(key, variant.name) is None]
+    return Missing(wanted, len(variants) - len(absent), len(absent) - len(wanted))
+
+
+def slug(prompt: str) -> str:
+    """Make a variant's name of a prompt: lower case, words joined by dashes.
+
+    What is long, or loses letters on the way, ends in a digest of the prompt.
+
+    Examples:
+        >>> slug("a sketch with crayon")
+        'a-sketch-with-crayon'
+        >>> slug("été")
+        't-4527085b'
+
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
+    if prompt.isascii() and 0 < len(plain) <= _SLUG_LENGTH:
+        return plain
+    digest = xxhash.xxh3_64_hexdigest(prompt.encode())[:8]
+    return f"{plain[:_SLUG_LENGTH].strip('-')}-{digest}".strip("-")

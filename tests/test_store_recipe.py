@@ -1,0 +1,141 @@
+"""A store says how it was made, is not continued otherwise, and is not made where something else is."""
+
+import json
+
+import pytest
+from store_files import RECIPE, found, make_store
+
+from albu_diffusemix.store import Recipe, Store, StoreError
+from albu_diffusemix.store.files import dump_checked
+from albu_diffusemix.store.recipe import publish
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "flowers.dm"
+
+
+def test_a_store_remembers_its_recipe_and_provenance(path):
+    Store.create(path, RECIPE, provenance={"command": "generate"})
+    store = Store.open(path)
+    assert store.recipe == RECIPE
+    assert store.provenance == {"command": "generate"}
+
+
+def test_creating_a_store_again_goes_on_with_it(path):
+    make_store(path, 3)
+    assert found(Store.create(path, RECIPE)) == {0, 1, 2}
+
+
+def test_another_recipe_is_refused_with_all_differences(path):
+    Store.create(path, RECIPE)
+    other = Recipe({"name": "procedural", "strength": 0.7}, "beef", ("snowy", "sunset"), base_seed=1)
+    with pytest.raises(StoreError) as caught:
+        Store.create(path, other)
+    assert str(caught.value) == (
+        f"{path} was made with other parameters ("
+        "backend.strength: the store has 0.5, you ask for 0.7; "
+        "fingerprint: the store has 'f00d', you ask for 'beef'; "
+        "size: the store has 64, you ask for None; "
+        "base_seed: the store has 0, you ask for 1): "
+        "use those, choose another folder, or allow mixed ones (--allow-mixed)"
+    )
+
+
+def test_of_two_processes_that_make_a_store_at_once_the_first_one_says_how(path):
+    other = Recipe("procedural", "beef", ("snowy",))
+    Store.create(path, RECIPE)
+    publish(path, other, {})  # what the second does when it found no store a moment ago
+    assert Store.open(path).recipe == RECIPE
+    assert sorted(file.name for file in path.iterdir()) == ["README.md", "index", "parts", "store.json"]
+
+
+def test_another_recipe_that_is_allowed_is_recorded_and_then_known(path):
+    make_store(path, 2)
+    other = Recipe("procedural", "beef", ("snowy",))
+    assert found(Store.create(path, other, allow_mixed=True)) == {0, 1}
+    assert Store.create(path, other).mixed == (other,)
+    assert Store.open(path).recipe == RECIPE
+
+
+def test_a_recipe_that_json_cannot_hold_is_refused(path):
+    with pytest.raises(StoreError, match="cannot be written as JSON"):
+        Store.create(path, Recipe({"name": object()}, "f00d", ()))
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"])
+def test_a_provenance_that_json_cannot_hold_is_refused_and_no_store_is_made(path, value):
+    with pytest.raises(StoreError, match="cannot be written as JSON"):
+        Store.create(path, RECIPE, provenance={"command": value})
+    assert not (path / "store.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "complaint"),
+    [
+        (lambda _: None, "no store at .*: make one with `albu-diffusemix generate DATA -o"),
+        (lambda path: path.mkdir(), "is an empty folder: it is not a store"),
+        (lambda path: (path / "parts").mkdir(parents=True), "has no store.json: it is not a store"),
+        (lambda path: path.write_bytes(b""), "is a file, a store is a folder"),
+    ],
+)
+def test_what_is_no_store_is_refused_in_one_line(path, prepare, complaint):
+    prepare(path)
+    with pytest.raises(StoreError, match=complaint) as caught:
+        Store.open(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_holds_something_else_is_not_made_a_store(path):
+    path.mkdir()
+    (path / "thesis.doc").write_text("do not touch")
+    with pytest.raises(StoreError, match=r"holds 'thesis.doc' but no store.json: choose a new or an empty folder"):
+        Store.create(path, RECIPE)
+    assert not (path / "store.json").exists()
+
+
+def test_a_store_is_not_made_where_a_file_stands(path):
+    path.write_bytes(b"")
+    with pytest.raises(StoreError, match=r"cannot create .*flowers.dm: File exists"):
+        Store.create(path, RECIPE)
+
+
+def test_a_newer_format_is_refused_in_one_line(path):
+    make_store(path)
+    (path / "store.json").write_bytes(dump_checked({"format": "albu-diffusemix store", "version": 2, "shape": "new"}))
+    for use in (Store.open, lambda path: Store.create(path, RECIPE)):
+        with pytest.raises(StoreError, match=r"flowers.dm has format version 2, newer than 1: update albu-diffusemix"):
+            use(path)
+
+
+def test_an_edited_store_json_is_named(path):
+    make_store(path)
+    text = (path / "store.json").read_text()
+    (path / "store.json").write_text(text.replace("snowy", "snowX"))
+    with pytest.raises(StoreError, match=r"store.json is damaged"):
+        Store.open(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"format": "something else"}, "store.json is not that of a store"),
+        ({"format": "albu-diffusemix store", "version": 1}, "store.json is not one of format version 1: 'recipe'"),
+        (
+            {"format": "albu-diffusemix store", "version": 1, "recipe": {"prompts": []}, "mixed": []},
+            "not one of format",
+        ),
+    ],
+)
+def test_a_store_json_of_another_make_is_named(path, fields, complaint):
+    make_store(path)
+    (path / "store.json").write_bytes(dump_checked(fields))
+    with pytest.raises(StoreError, match=complaint):
+        Store.open(path)
+
+
+def test_a_store_json_laid_out_anew_is_the_same(path):
+    make_store(path)
+    fields = json.loads((path / "store.json").read_text())
+    (path / "store.json").write_text(json.dumps(fields))
+    assert found(Store.open(path)) == set(range(6))
