@@ -11,7 +11,7 @@ import pytest
 from job_files import SIZE, Silent, content, failures, generate, make, make_data, options_of
 
 import albu_diffusemix
-from albu_diffusemix.generate import costs, estimate, make_plan, reading
+from albu_diffusemix.generate import costs, describe_size, estimate, make_plan, reading
 from albu_diffusemix.generate.reading import read_ahead
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import make_shard
@@ -407,3 +407,10 @@ def test_the_job_imports_neither_albumentations_nor_the_transforms():
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] False"
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "0 bytes"), (493_000, "493 kB"), (2.9e11, "290 GB"), (5e15, "5e+03 TB")]
+)
+def test_sizes_are_said_in_a_readable_unit(size, words):
+    assert describe_size(size) == words

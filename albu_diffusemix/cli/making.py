@@ -14,6 +14,7 @@ from albu_diffusemix.generate import (
     ENCODINGS,
     GenerateOptions,
     Plan,
+    describe_size,
     estimate,
     make_plan,
     run,
@@ -148,7 +149,7 @@ def _print_cost(plan: Plan) -> None:
     )
     failed = f", {cost.failed} of them failed" * bool(cost.failed)
     print(
-        f"Time: {describe_duration(cost.seconds)} in one worker{several}\nSize: {cost.size / 1e9:.3g} GB\n"
+        f"Time: {describe_duration(cost.seconds)} in one worker{several}\nSize: {describe_size(cost.size)}\n"
         f"Measured on {cost.measured} counterparts{failed}; nothing was written."
     )
 
@@ -157,7 +158,7 @@ def _status(options: argparse.Namespace) -> int:
     status = Store.open(options.store).status()
     print(
         f"Images: {status.images:,} of {status.sources:,} sources\nFailures: {status.failures:,}\n"
-        f"Parts: {status.parts:,} sealed, {status.size / 1e9:.3g} GB"
+        f"Parts: {status.parts:,} sealed, {describe_size(status.size)}"
     )
     for part in status.writing:
         print(f"Writing: {part.part} (writer {part.writer}): {part.images:,} images, {part.failures:,} failures so far")

@@ -43,10 +43,13 @@ def _add_preview(commands: Any) -> None:
 def _demo(options: argparse.Namespace) -> int:
     photographs = demo_photographs()
     pipeline_file, sheet_file = options.output / "pipeline.yaml", options.output / "sheet.png"
+    for name, image in photographs:
+        write_image(options.output / "photographs" / f"{name}.png", image)
     write_pipeline(pipeline_file)
     pipeline = _seeded(load_pipeline(pipeline_file), options.seed)
     rows = [steps(image, name, pipeline) for name, image in with_bar(photographs)]
     write_image(sheet_file, contact_sheet(rows, summary(pipeline)))
+    print(f"Photographs: {options.output / 'photographs'}")
     print(
         f"Pipeline: {pipeline_file}\nContact sheet: {sheet_file}\nIts counterparts are OpenCV filters, not diffusion."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from albu_diffusemix.generate import Outcome, Summary, stop_on_signals
+from albu_diffusemix.generate import Outcome, Summary, describe_size, stop_on_signals
 
 __all__ = ["Bar", "describe_duration", "describe_summary", "stoppable"]
 
@@ -60,7 +60,7 @@ def describe_summary(summary: Summary, store: Path) -> str:
     """Say in a few lines what a run did."""
     rate = summary.made / summary.seconds if summary.seconds else 0
     lines = [
-        f"Made {summary.made:,} counterparts, {summary.size / 1e9:.3g} GB, in {describe_duration(summary.seconds)}",
+        f"Made {summary.made:,} counterparts, {describe_size(summary.size)}, in {describe_duration(summary.seconds)}",
         f"Rate: {rate:.3g} a second; {summary.rejects:,} rejected, {summary.failed:,} failed",
     ]
     lines += [f"  failed: {failure.key} {failure.variant}: {failure.reason}" for failure in summary.failures]

@@ -19,7 +19,7 @@ from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import GenerateOptions
 from albu_diffusemix.generate.plan import Plan, make_plan, open_backend, open_store, refuse_other_writers
 from albu_diffusemix.generate.ray_engine import import_ray, run_on_ray
-from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
+from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
 from albu_diffusemix.store import Store
@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "Reporter",
     "Summary",
+    "describe_size",
     "estimate",
     "make_plan",
     "run",
@@ -102,7 +103,7 @@ def _complete(plan: Plan) -> None:
     status = store.status()
     failures = f" {status.failures:,} could not be made." if status.failures else ""
     text = (
-        f"{status.images:,} counterparts of {status.sources:,} sources, {status.size / 1e9:.3g} GB.{failures} "
+        f"{status.images:,} counterparts of {status.sources:,} sources, {describe_size(status.size)}.{failures} "
         f"Written by albu-diffusemix {metadata.version('albu-diffusemix')} on {datetime.now(timezone.utc):%Y-%m-%d}."
     )
     store.write_readme(text, contact_sheet(store, plan.shown))

@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple, Protocol
 
-__all__ = ["Outcome", "Reporter", "Summary", "Tally"]
+__all__ = ["Outcome", "Reporter", "Summary", "Tally", "describe_size"]
 
 _SHOWN_FAILURES = 10
 
@@ -99,3 +99,12 @@ class Tally:
         """Return what was counted so far."""
         seconds = time.monotonic() - self._started
         return Summary(self._made, self._size, self._failed, self._rejects, self._failures, seconds, interrupted)
+
+
+def describe_size(size: float) -> str:
+    """Say a number of bytes in the unit that makes it readable: 493,000 are "493 kB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004  the next unit
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
