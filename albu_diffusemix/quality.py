@@ -49,6 +49,7 @@ def find_flaw(image: NDArray[Any], source: NDArray[np.uint8]) -> Flaw | None:
 
     Examples:
         >>> import numpy as np
+        >>> from albu_diffusemix.quality import find_flaw
         >>> source = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
         >>> find_flaw(np.zeros_like(source), source)
         'blank'

@@ -29,5 +29,8 @@ import os, tempfile
 os.chdir(tempfile.mkdtemp())
 """
 
-# Names of other packages, whose inventories lie on the network, and our alias for four integers.
-nitpick_ignore_regex = [("py:.*", r"(A|np|numpy|pathlib|collections|typing|os|random)\..*|Box|Path|Collection|Mapping")]
+# Names of other packages, whose inventories lie on the network, and short names of ours that docstrings use.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?:.*\.)?(?:Box|Flaw|SourceFile|StoreError)"),
+    ("py:.*", r"(A|np|numpy|pathlib|collections|typing|os|random)\..*|Path|Collection|Mapping"),
+]

@@ -20,6 +20,7 @@ from albu_diffusemix.generate import (
     run,
 )
 from albu_diffusemix.prompts import lint_prompt
+from albu_diffusemix.similarity import SimilarityFilter
 from albu_diffusemix.store import Store
 
 __all__ = ["add_commands"]
@@ -52,6 +53,14 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--engine", choices=["local", "ray"], default="local", help="(%(default)s)")
     generate.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster (one is started on this machine)")
     generate.add_argument("--workers", type=positive, default=1, help="processes (%(default)s)")
+    generate.add_argument(
+        "--similarity",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="reject counterparts whose likeness to their source, by CLIP, lies outside (no such filter)",
+    )
+    generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
     generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     generate.add_argument("--limit", type=positive, metavar="N", help="sources to make something of, at the most")
     generate.add_argument("--base-seed", type=int, default=0, help="what all seeds are derived from (%(default)s)")
@@ -103,8 +112,25 @@ def _job(options: argparse.Namespace) -> GenerateOptions:
         lines = options.prompts_file.read_text(encoding="utf-8-sig").splitlines()
         options.prompt += [line.strip() for line in lines if line.strip()]
     return GenerateOptions(
-        **{**given, "store": options.output, "prompts": tuple(options.prompt), "modules": tuple(options.modules)}
+        **{
+            **given,
+            "store": options.output,
+            "prompts": tuple(options.prompt),
+            "modules": tuple(options.modules),
+            "similarity": _similarity(options),
+        }
     )
+
+
+def _similarity(options: argparse.Namespace) -> dict[str, Any] | None:
+    if options.similarity is None:
+        if options.similarity_model:
+            raise ValueError("--similarity-model needs --similarity LOW HIGH beside it")
+        return None
+    low, high = options.similarity
+    model = {"model_id": options.similarity_model} if options.similarity_model else {}
+    SimilarityFilter(low, high, **model)
+    return {"low": low, "high": high, **model}
 
 
 def _spec(text: str) -> BackendSpec:

@@ -1,5 +1,6 @@
 """The options of a generation job: plain data that other processes can be told."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -29,6 +30,8 @@ class GenerateOptions:
         engine: "local" or "ray".
         ray_address: A Ray cluster; None starts Ray on this machine.
         workers: Processes that make counterparts; with the local engine, 1 is this process itself.
+        similarity: Options of `albu_diffusemix.similarity.SimilarityFilter`, `low` and `high` among them, to reject
+            counterparts too far from their sources, or too near; None for no such filter.
         retry_failed: Try again what failed in earlier runs.
         limit: Take only that many sources of those for which something is to be made; None takes all.
         base_seed: What all seeds are derived from.
@@ -36,6 +39,8 @@ class GenerateOptions:
         modules: Modules to import first in every process, because they register backends.
 
     Examples:
+        >>> from pathlib import Path
+        >>> from albu_diffusemix.generate import GenerateOptions
         >>> options = GenerateOptions(Path("/data/train"), Path("/data/train.dm"), "procedural", per_image=2)
         >>> GenerateOptions.from_json(options.to_json()) == options
         True
@@ -54,6 +59,7 @@ class GenerateOptions:
     engine: Engine = "local"
     ray_address: str | None = None
     workers: int = 1
+    similarity: Mapping[str, Any] | None = None
     retry_failed: bool = False
     limit: int | None = None
     base_seed: int = 0

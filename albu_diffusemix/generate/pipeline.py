@@ -19,6 +19,7 @@ from albu_diffusemix.generate.reading import UNKNOWN, Prepared
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.quality import find_flaw
+from albu_diffusemix.similarity import SimilarityFilter
 from albu_diffusemix.store import Source
 from albu_diffusemix.store.keys import derive_seed
 
@@ -93,6 +94,7 @@ class Pipeline:
         self._reporter = reporter
         self._stop = stop
         self._batch_size = batch_size_of(backend)
+        self._similarity = SimilarityFilter(**options.similarity) if options.similarity else None
         self._waiting: deque[_Wanted] = deque()
         self._coding: deque[tuple[_Wanted, Future[_Finished]]] = deque()
         self._open: Counter[str] = Counter()  # counterparts of each source that are on their way
@@ -147,10 +149,26 @@ class Pipeline:
 
     def _generate(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
-        for wanted, counterpart in zip(batch, self._ask(batch), strict=True):
+        made = self._ask(batch)
+        for wanted, counterpart, unlike in zip(batch, made, self._unlike(batch, made), strict=True):
             if counterpart is not None:
-                future = self._pool.submit(_judge_and_encode, wanted, counterpart, self._options.encoding)
+                future = self._pool.submit(_judge_and_encode, wanted, counterpart, unlike, self._options.encoding)
                 self._coding.append((wanted, future))
+
+    def _unlike(self, batch: list[_Wanted], made: list[Counterpart | None]) -> list[str]:
+        """Say of each counterpart why the similarity filter rejects it; empty where it does not, or there is none."""
+        reasons = [""] * len(batch)
+        if self._similarity is None:
+            return reasons
+        pairs = {
+            place: (counterpart.image, wanted.prepared.image)
+            for place, (wanted, counterpart) in enumerate(zip(batch, made, strict=True))
+            if counterpart is not None and counterpart.image is not None and wanted.prepared.image is not None
+        }
+        flaws = self._similarity.find_flaws([image for image, _ in pairs.values()], [of for _, of in pairs.values()])
+        for place, flaw in zip(pairs, flaws, strict=True):
+            reasons[place] = flaw or ""
+        return reasons
 
     def _ask(self, batch: list[_Wanted]) -> list[Counterpart | None]:
         """Ask the backend; where it fails on a batch, for each image alone. None is one that it failed on."""
@@ -241,11 +259,11 @@ def _request(wanted: _Wanted) -> Request:
     return Request(image, wanted.variant.prompt, wanted.seed, wanted.prepared.key, (0, 0, width, height))
 
 
-def _judge_and_encode(wanted: _Wanted, counterpart: Counterpart, encoding: Encoding) -> _Finished:
+def _judge_and_encode(wanted: _Wanted, counterpart: Counterpart, unlike: str, encoding: Encoding) -> _Finished:
     if counterpart.image is None:
         return _Finished(b"", counterpart.status, counterpart.status != "missing")
     assert wanted.prepared.image is not None  # noqa: S101  as in _request
-    flaw = find_flaw(counterpart.image, wanted.prepared.image)
+    flaw = find_flaw(counterpart.image, wanted.prepared.image) or unlike
     if flaw:
         return _Finished(b"", flaw, rejected=True)
     return _Finished(encode(counterpart.image, encoding), "", rejected=False)

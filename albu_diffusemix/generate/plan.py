@@ -123,6 +123,8 @@ def open_store(options: GenerateOptions, backend: Backend, prompts: tuple[str, .
     existing = _existing(options)
     recipe = _recipe(options, backend, prompts, existing)
     provenance = {"package": "albu-diffusemix", "data": options.data.name, "opencv": cv2.__version__}
+    if existing is None and hasattr(backend, "provenance"):
+        provenance |= backend.provenance()
     return Store.create(options.store, recipe, provenance=provenance, allow_mixed=options.allow_mixed)
 
 
@@ -167,7 +169,13 @@ def _check_recipe(store: Store, options: GenerateOptions, backend: Backend, prom
 def _recipe(options: GenerateOptions, backend: Backend, prompts: tuple[str, ...], store: Store | None) -> Recipe:
     """Options of a backend that its fingerprint does not know, such as a batch size, may differ: no pixel changes."""
     recipe = Recipe(
-        options.backend, backend.fingerprint, prompts, options.size, ENCODINGS[options.encoding], options.base_seed
+        options.backend,
+        backend.fingerprint,
+        prompts,
+        options.size,
+        ENCODINGS[options.encoding],
+        options.base_seed,
+        options.similarity,
     )
     for stored in (store.recipe, *store.mixed) if store else ():
         if stored.fingerprint == recipe.fingerprint:

@@ -46,6 +46,7 @@ class Store:
 
     Example:
         >>> import tempfile, numpy as np
+        >>> from albu_diffusemix.store import Recipe, Source, Store
         >>> image = np.zeros((2, 2, 3), np.uint8)
         >>> jpeg = bytes.fromhex("ffd8ffd9")
         >>> path = tempfile.mkdtemp() + "/flowers.dm"

@@ -65,6 +65,7 @@ def normalise_key(key: str) -> str:
             readers of WebDataset skip.
 
     Example:
+        >>> from albu_diffusemix.store.keys import normalise_key
         >>> normalise_key("cafe\u0301/001.jpg") == "caf\u00e9/001.jpg"
         True
 
@@ -116,6 +117,8 @@ def hash_pixels(image: NDArray[np.generic]) -> bytes:
         image: Any array; the store's sources are `(H, W, 3)` uint8 RGB.
 
     Example:
+        >>> import numpy as np
+        >>> from albu_diffusemix.store.keys import hash_pixels
         >>> hash_pixels(np.zeros((2, 3, 3), np.uint8)).hex()
         '21d3bced90b2b0be425446a729be9ce7'
 

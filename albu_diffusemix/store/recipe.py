@@ -52,6 +52,7 @@ class Recipe:
         size: Side of the counterparts in pixels; None keeps each source's own.
         encoding: Format and its options.
         base_seed: What all seeds are derived from.
+        similarity: Options of the filter by likeness to the source; None where there was none.
 
     """
 
@@ -61,6 +62,7 @@ class Recipe:
     size: int | None = None
     encoding: Mapping[str, Any] = field(default_factory=lambda: {"format": "jpg", "quality": 90})
     base_seed: int = 0
+    similarity: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values.

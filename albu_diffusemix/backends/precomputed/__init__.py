@@ -47,6 +47,7 @@ class Precomputed:
         ValueError: An option is not allowed; there is no store, it is damaged, of a newer format, or cannot be read.
 
     Examples:
+        >>> from albu_diffusemix.backends.precomputed import Precomputed
         >>> Precomputed("flowers.dm", on_miss="ignore")
         Traceback (most recent call last):
         ValueError: on_miss must be 'error' or 'passthrough'; got 'ignore'

@@ -1,0 +1,288 @@
+"""Counterparts from diffusion: InstructPix2Pix, the paper's generator, or any other editing pipeline of diffusers."""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albu_diffusemix.backends import Counterpart, Request
+from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, digest_lora, digest_weights
+from albu_diffusemix.backends.instruct_pix2pix.families import call_arguments, editing_class
+from albu_diffusemix.backends.instruct_pix2pix.hub import PAPER_MODEL, cached_folder, known_class
+from albu_diffusemix.backends.instruct_pix2pix.settings import PRESETS, Settings, check_settings, fill_template
+from albu_diffusemix.backends.instruct_pix2pix.sizing import check_box, check_rgb, from_unit, resize
+from albu_diffusemix.functional import crop
+from albu_diffusemix.prompts import PAPER_PROMPTS
+from albu_diffusemix.quality import find_flaw
+
+if TYPE_CHECKING:
+    from albu_diffusemix.backends.instruct_pix2pix.drawing import Drawn, Model
+
+__all__ = ["PRESETS", "VERSION", "InstructPix2Pix"]
+
+VERSION = 1
+"""Raised with every change of the code that changes pixels."""
+
+_BATCH_SIZE = 16  # on a GPU: more brings little at 256 px, and 512 px still fit into 24 GB
+
+
+class InstructPix2Pix:
+    """A diffusion model that edits each image by its prompt: the generation step of the paper.
+
+    It loads on the first `generate`, onto one device. The model sees each image as a square of `size`, enlarged or
+    reduced, and its counterpart is resized back to the image's own size. Each image has its own noise, drawn on the CPU
+    from the request's seed.
+
+    On a CPU the same request gives the same bytes whatever its neighbours, their order and number; with `batch_size` 1
+    they are those of the stock pipeline called by itself. Other batch sizes, devices and versions of torch differ by
+    rounding.
+
+    Sources: DiffuseMix (CVPR 2024), section 3.2 and section 4; InstructPix2Pix, https://arxiv.org/abs/2211.09800.
+
+    Args:
+        model_id (str): A folder that diffusers saved, or an id on the Hugging Face Hub. Any editing pipeline will do.
+            Default: "timbrooks/instruct-pix2pix", the paper's.
+        revision (str | None): Branch, tag or commit on the Hub. Default: None, the main branch.
+        variant (str | None): Which of several files of weights, such as "fp16". Default: None.
+        dtype (str): "float32", "float16", "bfloat16", or "auto": float16 on CUDA, float32 elsewhere. Default: "auto".
+        device (str): "cuda", "cuda:1", "mps", "cpu", or "auto", the first of them that there is. Default: "auto".
+        size (int): Side in pixels of the square that the model sees, a multiple of 8. Default: 256.
+        batch_size (int | None): Images at once. A batch that is not full costs as much as a full one. Default: None,
+            16 on a GPU and 1 on a CPU.
+        preset (str): "paper" (100 steps, guidance 4 and 1.5, the paper's template), "official" (the same with the bare
+            prompt), "fast" (DPM++ 2M, 20 steps) or "fastest" (DPM++ 2M, 10 steps, image guidance 1, two passes of the
+            network a step for three). Any argument below replaces the preset's. To other pipelines than InstructPix2Pix
+            a preset gives its template alone, and "fast" and "fastest" are refused. Default: "paper".
+        num_inference_steps (int | None): Denoising steps. Default: None, the preset's.
+        guidance_scale (float | None): How strongly the prompt pulls; above 1. Default: None, the preset's.
+        image_guidance_scale (float | None): How strongly the source holds; at least 1. Default: None, the preset's.
+        strength (float | None): Share of the steps that are taken, in (0, 1]; for image-to-image pipelines only, where
+            it says how much is drawn anew. Default: None, the pipeline's own.
+        negative_prompt (str | None): What the prompt pulls away from. Default: None.
+        scheduler (str | Mapping | None): The sampler: a class of diffusers by name, or a mapping with `name` and the
+            options to change. Default: None, the preset's or the checkpoint's.
+        template (str | None): What is wrapped around each prompt, with "{prompt}" in its place. Default: None, the
+            preset's.
+        lora (str | None): A LoRA to merge in: a file, a folder, or an id on the Hub. Default: None.
+        lora_scale (float): How much of it. Default: 1.
+        compile (bool): Compile the network with `torch.compile`: minutes at first, faster ever after. Default: False.
+        channels_last (bool | None): Lay the network's memory out by pixels. Default: None, on CUDA alone.
+        safety_checker (bool): Run the checkpoint's safety checker, if it has one. Default: False.
+        local_files_only (bool): Never ask the Hub. Default: False.
+        pipeline_kwargs (Mapping | None): More arguments for the pipeline's call, under their names there.
+            Default: None.
+
+    Raises:
+        ValueError: A package is missing, a value is not allowed, the model cannot be there, or its pipeline does not
+            accept an argument. What needs the model itself is found out on the first `generate`.
+
+    Examples:
+        >>> from albu_diffusemix import create_backend
+        >>> create_backend({"name": "instruct_pix2pix", "preset": "fast"})  # doctest: +SKIP
+        InstructPix2Pix('timbrooks/instruct-pix2pix', preset='fast')
+
+    """
+
+    prompts: tuple[str, ...] = PAPER_PROMPTS
+
+    def __init__(
+        self,
+        model_id: str = PAPER_MODEL,
+        revision: str | None = None,
+        variant: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        size: int = 256,
+        batch_size: int | None = None,
+        preset: str = "paper",
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        strength: float | None = None,
+        negative_prompt: str | None = None,
+        scheduler: str | Mapping[str, Any] | None = None,
+        template: str | None = None,
+        lora: str | None = None,
+        lora_scale: float = 1.0,
+        compile: bool = False,  # noqa: A002, FBT001, FBT002  named as in torch; specs give it by name
+        channels_last: bool | None = None,  # noqa: FBT001  specs give it by name
+        safety_checker: bool = False,  # noqa: FBT001, FBT002  as above
+        local_files_only: bool = False,  # noqa: FBT001, FBT002  as above
+        pipeline_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        knobs = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "image_guidance_scale": image_guidance_scale,
+            "strength": strength,
+            "negative_prompt": negative_prompt,
+        }
+        self._settings = Settings(
+            model_id=model_id,
+            revision=revision,
+            variant=variant,
+            dtype=dtype,
+            device=device,
+            size=size,
+            batch_size=batch_size,
+            preset=preset,
+            knobs={name: value for name, value in knobs.items() if value is not None},
+            scheduler=scheduler,
+            template=template,
+            lora=lora,
+            lora_scale=lora_scale,
+            compile=compile,
+            channels_last=channels_last,
+            safety_checker=safety_checker,
+            local_files_only=local_files_only,
+            pipeline_kwargs=dict(pipeline_kwargs or {}),
+        )
+        check_settings(self._settings)
+        _check_pipeline(self._settings)
+        self.fingerprint = _fingerprint(self._settings)
+        self._loading = threading.Lock()
+        self._loaded: tuple[int, Model] | None = None
+
+    def __repr__(self) -> str:
+        return f"InstructPix2Pix({self._settings.model_id!r}, preset={self._settings.preset!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": self._settings, "fingerprint": self.fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._settings = state["settings"]
+        self.fingerprint = state["fingerprint"]
+        self._loading = threading.Lock()
+        self._loaded = None
+
+    @property
+    def batch_size(self) -> int:
+        """How many requests at once suit it."""
+        if self._settings.batch_size is not None:
+            return self._settings.batch_size
+        from albu_diffusemix.devices import choose_device  # noqa: PLC0415  imports torch
+
+        return 1 if choose_device(self._settings.device).type == "cpu" else _BATCH_SIZE
+
+    def provenance(self) -> dict[str, str]:
+        """Say what the bits of a counterpart depend on beside the fingerprint: device, dtype, versions, commit.
+
+        Raises:
+            ValueError: The device is not here.
+
+        """
+        from albu_diffusemix import devices  # noqa: PLC0415  imports torch
+
+        device = devices.choose_device(self._settings.device)
+        facts = devices.provenance(device, devices.choose_dtype(self._settings.dtype, device))
+        snapshot = None if self._settings.is_local else cached_folder(self._settings)
+        return facts if snapshot is None else {**facts, "commit": snapshot.name}
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raise ValueError for an empty prompt; the model takes any other."""
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ValueError(f"prompt must name an effect, such as {PAPER_PROMPTS[1]!r}; got {prompt!r}")
+
+    def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
+        """Edit each request's image and cut out its box.
+
+        Args:
+            requests (Sequence[Request]): Images `(H, W, 3)` uint8 RGB of any size from 1x1 up, only read. A prompt of
+                None is chosen among `prompts` by the request's seed.
+
+        Returns:
+            list[Counterpart]: One for each request, in order: C-contiguous and "ok"; or "nonfinite" (the model gave
+                NaN), "blank" (one colour, from an image that is not) or "nsfw" (flagged by the safety checker).
+
+        Raises:
+            ValueError: A request is wrong, the model cannot be loaded, or the memory does not suffice.
+
+        """
+        if not requests:
+            return []
+        for request in requests:
+            check_rgb(request.image)
+            check_box(request.box, request.image)
+        prompts = [_choose(request.seed) if request.prompt is None else request.prompt for request in requests]
+        for prompt in prompts:
+            self.check_prompt(prompt)
+        model = self._model()
+        drawn = _draw(
+            model, requests, [fill_template(self._settings, prompt) for prompt in prompts], self._settings.size
+        )
+        return [_counterpart(*made) for made in zip(requests, prompts, drawn, strict=True)]
+
+    def _model(self) -> "Model":
+        """Load the model, once in a process."""
+        with self._loading:
+            if self._loaded is None or self._loaded[0] != os.getpid():
+                from albu_diffusemix.backends.instruct_pix2pix.loading import load  # noqa: PLC0415  seconds
+
+                self._loaded = (os.getpid(), load(self._settings, self.batch_size))
+            return self._loaded[1]
+
+
+def _check_pipeline(settings: Settings) -> None:
+    class_name = known_class(settings)
+    if class_name is not None:
+        call_arguments(settings, editing_class(class_name))
+    if settings.is_local:
+        check_files(Path(settings.model_id), settings.variant, safety_checker=settings.safety_checker)
+
+
+def _fingerprint(settings: Settings) -> str:
+    """Digest what changes pixels. A folder counts by its contents, wherever it lies; the Hub's model by its name."""
+    if settings.is_local:
+        model = digest_weights(Path(settings.model_id), settings.variant, safety_checker=settings.safety_checker)
+    else:
+        model = f"{settings.model_id}@{settings.revision or 'main'}:{settings.variant}"
+    lora = settings.lora
+    if lora is not None and Path(lora).exists():
+        lora = digest_lora(Path(lora))
+    facts = {
+        "model": model,
+        "dtype": settings.dtype,
+        "size": settings.size,
+        "preset": settings.preset,
+        "knobs": settings.knobs,
+        "scheduler": settings.scheduler,
+        "template": fill_template(settings, "{prompt}"),
+        "lora": lora and [lora, settings.lora_scale],
+        "safety_checker": settings.safety_checker,
+        "pipeline_kwargs": settings.pipeline_kwargs,
+    }
+    text = json.dumps(facts, sort_keys=True, default=dict)
+    return f"instruct_pix2pix-{VERSION}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def _choose(seed: int) -> str:
+    digest = hashlib.blake2b(f"{seed}:choice of a prompt".encode(), digest_size=8).digest()
+    return PAPER_PROMPTS[int.from_bytes(digest, "big") % len(PAPER_PROMPTS)]
+
+
+def _draw(model: "Model", requests: Sequence[Request], prompts: list[str], size: int) -> "list[Drawn]":
+    from albu_diffusemix.backends.instruct_pix2pix.drawing import Wanted  # noqa: PLC0415  imports torch
+
+    squares = [np.ascontiguousarray(resize(request.image, size, size)) for request in requests]
+    return model.draw(
+        [
+            Wanted(square, prompt, request.seed)
+            for square, prompt, request in zip(squares, prompts, requests, strict=True)
+        ]
+    )
+
+
+def _counterpart(request: Request, prompt: str, drawn: "Drawn") -> Counterpart:
+    if drawn.flagged:
+        return Counterpart(None, "nsfw", prompt)
+    height, width = request.image.shape[:2]
+    image = resize(drawn.image, width, height)
+    flaw = find_flaw(image * 255, request.image)
+    if flaw in ("nonfinite", "blank"):
+        return Counterpart(None, flaw, prompt)
+    return Counterpart(np.ascontiguousarray(from_unit(crop(image, request.box))), "ok", prompt)

@@ -1,0 +1,45 @@
+"""From the user's images to the square that the model sees, and back."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from albu_diffusemix.functional import RGB_CHANNELS, Box
+
+__all__ = ["check_box", "check_rgb", "from_unit", "resize"]
+
+
+def check_rgb(image: NDArray[np.uint8]) -> None:
+    """Refuse what is not uint8 RGB: models take such arrays for something else, in silence."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"image must be a uint8 array (H, W, 3), RGB; got {what}")
+    if image.ndim != RGB_CHANNELS or image.shape[2] != RGB_CHANNELS or image.size == 0:
+        raise ValueError(f"image must be of shape (H, W, 3), RGB, with no zero side; got shape {image.shape}")
+
+
+def check_box(box: Box, image: NDArray[np.uint8]) -> None:
+    """Refuse a box that is empty or reaches beyond its image."""
+    x_min, y_min, x_max, y_max = box
+    height, width = image.shape[:2]
+    if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
+        raise ValueError(
+            f"box {box} must be (x_min, y_min, x_max, y_max), not empty and inside the image's {width}x{height} pixels"
+        )
+
+
+def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """Resize to exactly this size: first reduced by area, then enlarged bicubically, each side as it needs."""
+    least = (min(width, image.shape[1]), min(height, image.shape[0]))
+    if least != (image.shape[1], image.shape[0]):
+        image = cv2.resize(image, least, interpolation=cv2.INTER_AREA)
+    if least != (width, height):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    return image
+
+
+def from_unit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Round [0, 1] to the nearest of 256 levels."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

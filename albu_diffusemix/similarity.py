@@ -1,0 +1,164 @@
+"""How alike a counterpart and its source are to CLIP: a filter for what diffusion drew too freely, or not at all.
+
+Nothing uses it unless asked to; it needs torch and transformers, and the weights of a CLIP model.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SimilarityFilter"]
+
+
+class SimilarityFilter:
+    """Accepts counterparts whose cosine similarity to their sources, between CLIP's image embeddings, lies in a range.
+
+    Below the range the subject has gone with its label; above it nothing was changed. Where the bounds should lie
+    depends on the model, the data and the prompts: `measure` a few hundred pairs first and look at both ends.
+
+    The model is loaded at the first use; one instance may be used from several threads.
+
+    Args:
+        low (float): Least similarity that is accepted, in [-1, 1].
+        high (float): Greatest similarity that is accepted, above `low`, at most 1.
+        model_id (str): A folder or an id on the Hugging Face Hub of a model with `get_image_features`, such as CLIP or
+            SigLIP. Default: "openai/clip-vit-base-patch32".
+        revision (str | None): Branch, tag or commit on the Hub. Default: None, the main branch.
+        device (str): "cuda", "cuda:1", "mps", "cpu", or "auto", the first of them that there is. Default: "auto".
+        local_files_only (bool): Never ask the Hub. Default: False.
+
+    Raises:
+        ValueError: The bounds are not in order.
+
+    Examples:
+        >>> from albu_diffusemix.similarity import SimilarityFilter
+        >>> SimilarityFilter(low=0.9, high=0.6)
+        Traceback (most recent call last):
+        ...
+        ValueError: low and high must satisfy -1 <= low < high <= 1; got 0.9 and 0.6
+
+    """
+
+    def __init__(
+        self,
+        low: float,
+        high: float,
+        model_id: str = "openai/clip-vit-base-patch32",
+        revision: str | None = None,
+        device: str = "auto",
+        *,
+        local_files_only: bool = False,
+    ) -> None:
+        if not -1 <= low < high <= 1:
+            raise ValueError(f"low and high must satisfy -1 <= low < high <= 1; got {low} and {high}")
+        self.low = low
+        self.high = high
+        self.model_id = model_id
+        self._revision = revision
+        self._device = device
+        self._local_files_only = local_files_only
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_loaded": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def measure(self, images: Sequence[NDArray[np.uint8]], sources: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Give the cosine similarity of each image to its source.
+
+        Args:
+            images (Sequence[np.ndarray]): Counterparts, (H, W, 3) uint8 RGB, of any size.
+            sources (Sequence[np.ndarray]): As many sources, likewise.
+
+        Returns:
+            np.ndarray: (N,) float32 in [-1, 1].
+
+        Raises:
+            ValueError: There are not as many of both, or the model cannot be loaded.
+
+        """
+        if len(images) != len(sources):
+            raise ValueError(f"each image needs its source; got {len(images)} images and {len(sources)} sources")
+        if not images:
+            return np.zeros(0, np.float32)
+        embedded = self._embed([*images, *sources])
+        similarity: NDArray[np.float32] = np.sum(embedded[: len(images)] * embedded[len(images) :], axis=1)
+        return similarity.clip(-1, 1)
+
+    def find_flaws(self, images: Sequence[NDArray[np.uint8]], sources: Sequence[NDArray[np.uint8]]) -> list[str | None]:
+        """Say why a counterpart is of no use: too far from its source, or too near; None for one that is accepted.
+
+        Args:
+            images (Sequence[np.ndarray]): As for `measure`.
+            sources (Sequence[np.ndarray]): As for `measure`.
+
+        Raises:
+            ValueError: As for `measure`.
+
+        """
+        return [self._flaw(float(value)) for value in self.measure(images, sources)]
+
+    def _flaw(self, similarity: float) -> str | None:
+        if similarity < self.low:
+            return f"unlike its source (similarity {similarity:.3f} < {self.low})"
+        if similarity > self.high:
+            return f"too like its source (similarity {similarity:.3f} > {self.high})"
+        return None
+
+    def _embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        import torch  # noqa: PLC0415  seconds, and optional
+
+        with self._lock, torch.inference_mode():
+            model, processor = self._load()
+            inputs = processor(images=list(images), return_tensors="pt").to(model.device)
+            made = model.get_image_features(pixel_values=inputs["pixel_values"])
+            features = made if isinstance(made, torch.Tensor) else made.pooler_output
+            unit: NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+            return unit
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            import transformers  # noqa: PLC0415  seconds, and optional
+
+            from albu_diffusemix.devices import choose_device  # noqa: PLC0415  imports torch
+
+            device = choose_device(self._device)
+            source = self._source()
+            options = {} if source != self.model_id else {"revision": self._revision}
+            image_processors: Any = transformers.AutoImageProcessor
+            try:
+                model = transformers.AutoModel.from_pretrained(source, **options).eval().to(device)
+                processor = image_processors.from_pretrained(source, backend="pil", **options)
+            except (OSError, ValueError) as error:
+                raise ValueError(self._how_to_get(" ".join(str(error).split()))) from error
+            if not hasattr(model, "get_image_features"):
+                raise ValueError(
+                    f"model {self.model_id!r} ({type(model).__name__}) embeds no images: give a CLIP model"
+                )
+            self._loaded = (model, processor)
+        return self._loaded
+
+    def _source(self) -> str:
+        """Give the model's folder or, where the Hub may be asked, its id."""
+        if Path(self.model_id).is_dir() or not self._local_files_only:
+            return self.model_id
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  optional
+
+        config = try_to_load_from_cache(self.model_id, "config.json", revision=self._revision)
+        if isinstance(config, str):
+            return str(Path(config).parent)
+        raise ValueError(self._how_to_get("it is not in the Hub's cache, and local_files_only forbids to download it"))
+
+    def _how_to_get(self, reason: str) -> str:
+        return (
+            f"model {self.model_id!r} cannot be loaded: {reason.rstrip('.')}. With a network, run once: "
+            f"hf download {self.model_id}; or give the path of its folder as model_id"
+        )

@@ -1,0 +1,99 @@
+"""The job drives a diffusion model: tiny and random, saved and loaded by the real code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import tiny_models
+from diffusion_tools import THIRD_PARTY_WARNINGS
+from job_files import bytes_written, content, failures, make_data, wait_for
+
+from albu_diffusemix.cli import main
+from albu_diffusemix.store import Store
+
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
+
+SOURCES, PER_IMAGE = 4, 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("diffusion")
+    tiny_models.save_instruct_pix2pix(folder / "model")
+    tiny_models.save_clip(folder / "clip")
+    make_data(folder / "data", SOURCES)
+    return folder
+
+
+def command(folder, store, *more, **options):
+    spec = {"name": "instruct_pix2pix", "model_id": str(folder / "model"), "size": 32, "batch_size": 2, **options}
+    spec = {"preset": "fastest", "num_inference_steps": 2, **spec}
+    fixed = ["--backend", json.dumps(spec), "--size", "32", "--per-image", str(PER_IMAGE)]
+    return ["generate", str(folder / "data"), "-o", str(folder / store), *fixed, *more]
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    assert main(command(folder, "whole.dm")) == 0
+    return content(folder / "whole.dm")
+
+
+def test_one_command_makes_a_store_and_records_what_made_it(folder, whole):
+    assert len(whole) == SOURCES * PER_IMAGE
+    provenance = Store.open(folder / "whole.dm").provenance
+    assert provenance["device"] == "cpu"
+    assert {"torch", "diffusers", "transformers"} <= set(provenance)
+
+
+def test_a_killed_run_goes_on_to_the_same_images(folder, whole):
+    start = [sys.executable, "-c", "import sys; from albu_diffusemix.cli import main; sys.exit(main())"]
+    same = command(folder, "killed.dm")
+    process = subprocess.Popen([*start, *same], env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"})
+    wait_for(lambda: bytes_written(folder / "killed.dm") > 0, process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert main(same) == 0
+    assert content(folder / "killed.dm") == whole
+
+
+def test_another_batch_size_or_device_goes_on_with_the_store_and_other_steps_do_not(folder, whole, capsys):
+    assert main(command(folder, "whole.dm", batch_size=3)) == 0
+    assert main(command(folder, "whole.dm", device="cpu")) == 0
+    assert content(folder / "whole.dm") == whole
+    assert main(command(folder, "whole.dm", num_inference_steps=3)) == 2
+    assert "was made with other parameters (" in capsys.readouterr().err
+
+
+def test_the_similarity_filter_rejects_and_says_why(folder, whole):
+    clip = ["--similarity-model", str(folder / "clip")]
+    assert main(command(folder, "like.dm", "--similarity", "-1", "1", *clip)) == 0
+    assert content(folder / "like.dm").keys() == whole.keys()
+    assert main(command(folder, "unlike.dm", "--similarity", "-1", "-0.99", *clip)) == 1
+    reasons = set(failures(folder / "unlike.dm").values())
+    assert len(reasons) > 0
+    assert all(reason.startswith("too like its source (similarity ") for reason in reasons)
+    assert all(reason.endswith("3 attempts") for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--similarity", "0.9", "0.5"], "low and high must satisfy -1 <= low < high <= 1; got 0.9 and 0.5"),
+        (["--similarity-model", "clip"], "--similarity-model needs --similarity LOW HIGH beside it"),
+    ],
+)
+def test_a_wrong_filter_is_refused_before_any_work(folder, capsys, options, message):
+    assert main(command(folder, "never.dm", *options)) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "never.dm").exists()
+
+
+def test_the_estimate_is_measured_on_a_few_batches_and_writes_nothing(folder, capsys):
+    assert main(command(folder, "never.dm", "--dry-run")) == 0
+    assert f"{SOURCES * PER_IMAGE} to be made" in (out := capsys.readouterr().out)
+    assert "Time: " in out
+    assert "nothing was written" in out
+    assert not (folder / "never.dm").exists()
