@@ -10,6 +10,7 @@ import pytest
 import tiny_models
 from diffusion_tools import THIRD_PARTY_WARNINGS
 from job_files import bytes_written, content, failures, make_data, wait_for
+from safetensors.torch import load_file, save_file
 
 from albu_diffusemix.cli import main
 from albu_diffusemix.store import Store
@@ -97,3 +98,16 @@ def test_the_estimate_is_measured_on_a_few_batches_and_writes_nothing(folder, ca
     assert "Time: " in out
     assert "nothing was written" in out
     assert not (folder / "never.dm").exists()
+
+
+def test_a_model_that_gives_nan_leaves_failures_and_the_run_goes_on(folder, tmp_path):
+    model = tmp_path / "model"
+    tiny_models.save_instruct_pix2pix(model)
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["conv_out.bias"][:] = float("nan")
+    save_file(tensors, weights)
+    assert main(command(folder, "nan.dm", model_id=str(model))) == 1
+    reasons = failures(folder / "nan.dm")
+    assert len(reasons) == SOURCES * PER_IMAGE
+    assert set(reasons.values()) == {"nonfinite, 3 attempts"}
