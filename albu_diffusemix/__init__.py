@@ -4,8 +4,9 @@ Importing this package registers its transforms with the host, so that `A.load` 
 """
 
 from albu_diffusemix.backends import create_backend, register_backend
+from albu_diffusemix.mixing import unmixed_images
 from albu_diffusemix.prompts import PAPER_PROMPTS, PAPER_TEMPLATE, lint_prompt
-from albu_diffusemix.transforms import PRESETS, DiffuseMix, FractalBlend, HalfConcat, unmixed_images
+from albu_diffusemix.transforms import PRESETS, DiffuseMix, FractalBlend, HalfConcat
 
 __version__ = "0.1.0"
 

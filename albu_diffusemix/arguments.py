@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from albu_diffusemix._host import BaseTransformInitSchema
 from albu_diffusemix.backends import create_backend
@@ -41,14 +41,9 @@ def _rising_in_unit_interval(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-def _linted_prompts(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if values is None:
-        return None
-    if not values:
+def _at_least_one_prompt(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if values is not None and not values:
         raise ValueError("must hold at least one prompt, or be None for the backend's own")
-    for value in values:
-        for finding in lint_prompt(value):
-            warnings.warn(finding, stacklevel=2)
     return values
 
 
@@ -74,20 +69,29 @@ def _as_value_error() -> Iterator[None]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
+def _several(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(f"must be a tuple, such as ({value!r},); got {value!r}")  # noqa: TRY004  see above
+    return value
+
+
 class ConcatArguments(BaseTransformInitSchema):
     """Arguments of the step that puts a part of the counterpart into the image."""
 
     backend: Annotated[Any, AfterValidator(_known_backend)]
-    prompts: Annotated[tuple[str, ...] | None, AfterValidator(_linted_prompts)]
-    mask_types: Annotated[tuple[str, ...], AfterValidator(_known_masks)]
+    prompts: Annotated[tuple[str, ...] | None, BeforeValidator(_several), AfterValidator(_at_least_one_prompt)]
+    mask_types: Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_known_masks)]
     seam_width: Annotated[float, AfterValidator(_in_unit_interval)]
     metadata_key: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check_prompts_with_the_backend(self) -> "ConcatArguments":
         with _as_value_error():
+            backend = create_backend(self.backend)
             for prompt in self.prompts or ():
-                create_backend(self.backend).check_prompt(prompt)
+                backend.check_prompt(prompt)
+        for finding in (finding for prompt in self.prompts or () for finding in lint_prompt(prompt)):
+            warnings.warn(finding, stacklevel=2)
         return self
 
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.backends.precomputed.matching import SAME_ROOT, Cause, Explainer, Mismatch, find
 from albu_diffusemix.functional import check_image, to_rgb
-from albu_diffusemix.images import IMAGE_SUFFIXES, find_images, read_image
+from albu_diffusemix.generate.scan import find_sources
+from albu_diffusemix.images import read_image
 from albu_diffusemix.store import Store, StoreError
 from albu_diffusemix.store.keys import normalise_key
 
-__all__ = ["Coverage", "Finding", "Folder", "Items", "Sample", "examine", "open_data", "summarise"]
+__all__ = ["Coverage", "Files", "Finding", "Items", "Sample", "examine", "open_data", "summarise"]
 
 
 class Sample(NamedTuple):
@@ -70,33 +71,31 @@ class Coverage:
     groups: dict[str, Group] = field(default_factory=dict)
 
 
-class Folder:
-    """Images below a folder; their keys are their paths relative to it.
+class Files:
+    """Images in files, as the job finds them: below a folder, or listed in a manifest.
 
     Args:
-        root: The folder.
+        data: The folder or manifest.
+        store: A store below the folder is no part of the data set.
 
     Attributes:
         count: How many there are.
 
     Raises:
-        ValueError: It holds no images.
+        OSError: The folder or manifest cannot be read.
+        ValueError: There are no images, or a line of the manifest is wrong.
 
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._paths = find_images(root)
-        self.count = len(self._paths)
-        if not self._paths:
-            raise ValueError(f"folder {str(root)!r} holds no images; looked for {', '.join(IMAGE_SUFFIXES)}")
+    def __init__(self, data: Path, store: Path) -> None:
+        self._sources = find_sources(data, store)
+        self.count = len(self._sources)
 
     def samples(self) -> Iterator[Sample]:
         """Read one image after the other."""
-        for path in self._paths:
-            key = path.relative_to(self._root).as_posix()
+        for path, key in self._sources:
             try:
-                yield Sample(key, key, read_image(path))
+                yield Sample(key, key, read_image(Path(path)))
             except (OSError, ValueError) as error:
                 yield Sample(key, key, None, str(error))
 
@@ -178,24 +177,27 @@ class Items:
         return Sample(key or f"item {number}", key, _as_rgb(image, place))
 
 
-Data: TypeAlias = Folder | Items
+Data: TypeAlias = Files | Items
 
 
-def open_data(data: str) -> Data:
-    """Open what the command line names: an image folder, or a data set in an importable module.
+def open_data(data: str, store: Path) -> Data:
+    """Open what the command line names: an image folder, a manifest, or a data set in an importable module.
 
     Args:
-        data: A folder, or `module:attribute`. The attribute is a data set, or called without arguments to give one.
+        data: A folder, a manifest, or `module:attribute`. The attribute is a data set, or called without arguments to
+            give one.
+        store: A store below the folder is no part of the data set.
 
     Raises:
+        OSError: The folder or manifest cannot be read.
         ValueError: There is no such folder, module or attribute, the call fails, or what it gives holds no images.
 
     """
-    if Path(data).is_dir():
-        return Folder(Path(data))
+    if Path(data).exists():
+        return Files(Path(data), store)
     module, colon, attribute = data.partition(":")
     if not (module and colon and attribute):
-        raise ValueError(f"{data!r} is neither an image folder nor 'module:dataset', such as 'my_project.data:train'")
+        raise ValueError(f"{data!r} is no image folder, manifest or 'module:dataset', such as 'my_project.data:train'")
     found = _attribute(_import(module), attribute)
     is_data = hasattr(found, "__getitem__") or hasattr(found, "__iter__")
     if isinstance(found, type) or (callable(found) and not is_data):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import albumentations as A
 import cv2
@@ -15,7 +15,8 @@ from albu_diffusemix.backends import BackendSpec, Request, shared_backend
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.masks import MASKS
-from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat, TracedCall, trace
+from albu_diffusemix.mixing import Blending, Concatenating, TracedCall, trace
+from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat
 
 __all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipeline", "steps", "summary"]
 
@@ -25,6 +26,7 @@ COLUMNS = ("input", "counterpart", "mask", "hybrid", "fractal", "result")
 CELL = 192
 """Longest side of a picture on the sheet, in pixels."""
 
+_OVERSHOOT = 0.1  # interpolation leaves [0, 1] by so much, normalisation by far more
 _GAP, _CAPTION, _LINE = 12, 26, 34
 _PAPER, _INK, _FAINT, _FRAME = (255, 255, 255), (40, 40, 40), (130, 130, 130), (205, 205, 205)
 
@@ -124,13 +126,14 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
     """
     with trace() as calls:
         result = pipeline(image=image)["image"]
-    concats = [call for call in calls if isinstance(call.transform, DiffuseMix | HalfConcat)]
-    blends = [call for call in calls if isinstance(call.transform, DiffuseMix | FractalBlend)]
+    concat = next((call for call in calls if isinstance(call.transform, Concatenating)), None)
+    blend = next((call for call in calls if isinstance(call.transform, Blending)), None)
+    shown = _viewable(result)
     return [
         Cell(image, caption),
-        *(_concat_cells(concats[0]) if concats else [NOTHING] * 3),
-        _fractal_cell(blends[0]) if blends else NOTHING,
-        Cell(_viewable(result), ""),
+        *(_concat_cells(concat) if concat else [NOTHING] * 3),
+        _fractal_cell(blend) if blend else NOTHING,
+        Cell(shown, "" if shown is not None else "no picture: normalised, or a tensor"),
     ]
 
 
@@ -159,7 +162,7 @@ def _leaves(pipeline: Any) -> Iterable[Any]:
 
 
 def _concat_cells(call: TracedCall) -> list[Cell]:
-    transform, image, params = call
+    transform, image, params = cast("Concatenating", call.transform), call.image, call.params
     height, width = image.shape[:2]
     mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
     whole = Request(to_rgb(image), params["prompt"], params["seed"], params["key"], (0, 0, width, height))
@@ -173,7 +176,7 @@ def _concat_cells(call: TracedCall) -> list[Cell]:
 
 
 def _fractal_cell(call: TracedCall) -> Cell:
-    library = shared_library(call.transform.fractals)
+    library = shared_library(cast("Blending", call.transform).fractals)
     index = call.params["fractal_index"]
     fractal = library.get(index, call.image.shape[0], call.image.shape[1])
     return Cell(fractal, f"{Path(library.name(index)).stem}, {call.params['alpha']:.2f}")
@@ -183,7 +186,8 @@ def _viewable(result: Any) -> Picture | None:
     """Give the pipeline's output as a picture, where it still is one: tensors and normalised images are not."""
     if not isinstance(result, np.ndarray) or result.dtype not in (np.uint8, np.float32):
         return None
-    return to_rgb(result)
+    normalised = result.dtype == np.float32 and (result.min() < -_OVERSHOOT or result.max() > 1 + _OVERSHOOT)
+    return None if normalised else to_rgb(result)
 
 
 def _band(row: list[Cell]) -> Picture:

@@ -1,24 +1,16 @@
 """The Albumentations transforms: DiffuseMix, and its two halves HalfConcat and FractalBlend."""
 
-import os
 import random
-import warnings
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-import numpy as np
-
-from albu_diffusemix._host import HostTransform, ImageOnlyTransform, call_data
+from albu_diffusemix._host import ImageOnlyTransform
 from albu_diffusemix.arguments import BlendArguments, ConcatArguments
-from albu_diffusemix.backends import BackendSpec, Request, shared_backend
-from albu_diffusemix.fractals import BUILTIN, shared_library
-from albu_diffusemix.functional import HALVES, Box, Image, check_image, crop, fractal_blend, match_format, to_rgb
-from albu_diffusemix.masks import MASKS
+from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.fractals import BUILTIN
+from albu_diffusemix.functional import HALVES, Image
+from albu_diffusemix.mixing import Blending, Concatenating, Mixing
 
-__all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat", "TracedCall", "trace", "unmixed_images"]
+__all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"mask_types": HALVES, "seam_width": 0.0, "alpha_range": (0.2, 0.2)},
@@ -28,215 +20,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 METADATA_KEY = "diffusemix_metadata"
 
-_unmixed: Counter[tuple[int, str]] = Counter()
-_trace: ContextVar[list["TracedCall"] | None] = ContextVar("albu_diffusemix_trace", default=None)
 
-
-class TracedCall(NamedTuple):
-    """One call of a transform of ours, as `trace` keeps it.
-
-    Attributes:
-        transform: The transform that was applied.
-        image: The image that it was handed.
-        params: What had been sampled for it.
-
-    """
-
-    transform: "DiffuseMix | HalfConcat | FractalBlend"
-    image: Image
-    params: dict[str, Any]
-
-
-@contextmanager
-def trace() -> Iterator[list[TracedCall]]:
-    """Keep the calls of our transforms on single images while a pipeline runs, to show what happened inside.
-
-    Yields:
-        list[TracedCall]: Filled call by call, in order.
-
-    Examples:
-        >>> import numpy as np
-        >>> from albu_diffusemix import DiffuseMix
-        >>> from albu_diffusemix.transforms import trace
-        >>> with trace() as calls:
-        ...     image = DiffuseMix(prompts=("snowy",), p=1)(image=np.zeros((8, 8, 3), np.uint8))["image"]
-        >>> calls[0].params["prompt"]
-        'snowy'
-
-    """
-    calls: list[TracedCall] = []
-    token = _trace.set(calls)
-    try:
-        yield calls
-    finally:
-        _trace.reset(token)
-
-
-def unmixed_images() -> dict[str, int]:
-    """Count the images that this process left as they were, by the counterpart's status.
-
-    Returns:
-        dict[str, int]: For instance `{"missing": 3}`; empty where every image found its counterpart.
-
-    Examples:
-        >>> from albu_diffusemix import unmixed_images
-        >>> unmixed_images()
-        {}
-
-    """
-    return {status: count for (process, status), count in _unmixed.items() if process == os.getpid()}
-
-
-def _leave_unmixed(status: str) -> None:
-    _unmixed[os.getpid(), status] += 1
-    if _unmixed[os.getpid(), status] == 1:
-        warnings.warn(
-            f"a counterpart is {status!r}: its image stays as it is, and so will others of this process; "
-            "albu_diffusemix.unmixed_images() counts them",
-            stacklevel=2,
-        )
-
-
-class _Mixing(HostTransform):
-    """One image is a batch of one: `mix` does the work for every target."""
-
-    def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        raise NotImplementedError
-
-    def apply(self, img: Image, *args: Any, **params: Any) -> Image:
-        del args
-        check_image(img)
-        calls = _trace.get()
-        if calls is not None:
-            calls.append(TracedCall(cast("DiffuseMix", self), img, params))
-        return self.mix([np.ascontiguousarray(img)], params)[0]
-
-    def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:
-        del args
-        if len(images) == 0:
-            return images
-        for image in images:
-            check_image(image)
-        mixed = self.mix([np.ascontiguousarray(image) for image in images], params)
-        return np.stack(mixed) if isinstance(images, np.ndarray) else mixed
-
-
-class _Concatenating:
-    """The first step: a part of the image gives way to the same part of its counterpart."""
-
-    backend: BackendSpec
-    prompts: tuple[str, ...] | None
-    mask_types: tuple[str, ...]
-    seam_width: float
-    metadata_key: str
-
-    @property
-    def available_keys(self) -> set[str]:
-        """Keys that a strict pipeline accepts: the host's, and that of the metadata."""
-        keys: set[str] = super().available_keys  # type: ignore[misc]
-        return keys | {self.metadata_key}
-
-    def sample_hybrid(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
-        prompts = self.prompts or shared_backend(self.backend).prompts
-        mask_type = rng.choice(self.mask_types)
-        return {
-            "mask_type": mask_type,
-            "mask_params": MASKS[mask_type].sample(rng),
-            "prompt": rng.choice(prompts) if prompts else None,
-            "seed": rng.getrandbits(48),
-            "key": self._metadata(data).get("key"),
-        }
-
-    def hybrids(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        """Form the hybrid of each image; one without a counterpart is given back as the same object."""
-        mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
-        boxes = [mask.box(image.shape[0], image.shape[1], self.seam_width, mask_params) for image in images]
-        parts = self._parts_at_hand(images, boxes)
-        if parts is None:
-            parts = self._parts_from_backend(images, boxes, params)
-        return [
-            image if part is None else mask.hybrid(image, part, self.seam_width, mask_params)
-            for image, part in zip(images, parts, strict=True)
-        ]
-
-    def _parts_from_backend(
-        self,
-        images: list[Image],
-        boxes: list[Box],
-        params: dict[str, Any],
-    ) -> list[Image | None]:
-        parts: list[Image | None] = [crop(image, box) for image, box in zip(images, boxes, strict=True)]
-        asked = [place for place, part in enumerate(parts) if part is not None and part.size > 0]
-        requests = [
-            Request(to_rgb(images[place]), params["prompt"], params["seed"], params["key"], boxes[place])
-            for place in asked
-        ]
-        counterparts = shared_backend(self.backend).generate(requests) if requests else []
-        for place, counterpart in zip(asked, counterparts, strict=True):
-            if counterpart.image is None:
-                _leave_unmixed(counterpart.status)
-                parts[place] = None
-            else:
-                parts[place] = match_format(counterpart.image, crop(images[place], boxes[place]))
-        return parts
-
-    def _parts_at_hand(self, images: list[Image], boxes: list[Box]) -> list[Image | None] | None:
-        given = self._metadata(call_data()).get("counterpart")
-        if given is None:
-            return None
-        if not isinstance(given, np.ndarray):
-            raise TypeError(f"{self.metadata_key}['counterpart'] must be a NumPy array; got {type(given).__name__}")
-        size = images[0].shape[:2]
-        counterparts = [given] if len(images) == 1 and given.shape[:2] == size else list(given)
-        if [counterpart.shape[:2] for counterpart in counterparts] != [size] * len(images):
-            raise ValueError(
-                f"{self.metadata_key}['counterpart'] must be one image of {size[0]}x{size[1]} for each of the target's "
-                f"{len(images)}; got shape {given.shape}",
-            )
-        return [_part(*parts) for parts in zip(counterparts, boxes, images, strict=True)]
-
-    def _metadata(self, data: dict[str, Any]) -> dict[str, Any]:
-        metadata = data.get(self.metadata_key) or {}
-        if not isinstance(metadata, dict) or set(metadata) - {"key", "counterpart"}:
-            raise ValueError(
-                f"{self.metadata_key} must be a dict with 'key', 'counterpart' or both; got {_shown(metadata)}",
-            )
-        if not isinstance(metadata.get("key"), str | None):
-            raise TypeError(f"{self.metadata_key}['key'] must be a string; got {metadata['key']!r}")
-        return metadata
-
-
-class _Blending:
-    """The last step: a fractal shines through the whole image."""
-
-    alpha_range: tuple[float, float]
-    fractals: str
-
-    def sample_fractal(self, rng: random.Random) -> dict[str, Any]:
-        return {
-            "alpha": rng.uniform(*self.alpha_range),
-            "fractal_index": rng.randrange(len(shared_library(self.fractals))),
-        }
-
-    def blend(self, image: Image, params: dict[str, Any], out: Image | None = None) -> Image:
-        height, width = image.shape[:2]
-        fractal = shared_library(self.fractals).get(params["fractal_index"], height, width)
-        return fractal_blend(image, match_format(fractal, image), params["alpha"], out)
-
-
-def _part(counterpart: Image, box: Box, image: Image) -> Image:
-    part, target = crop(counterpart, box), crop(image, box)
-    if (part.shape, part.dtype) == (target.shape, target.dtype):
-        return part
-    check_image(counterpart)
-    return match_format(to_rgb(part), target)
-
-
-def _shown(metadata: Any) -> str:
-    return f"keys {sorted(map(str, metadata))}" if isinstance(metadata, dict) else repr(type(metadata).__name__)
-
-
-class HalfConcat(_Concatenating, _Mixing, ImageOnlyTransform):
+class HalfConcat(Concatenating, Mixing, ImageOnlyTransform):
     """Replace a half of the image by the same half of its counterpart, an edited image of the same scene: DiffuseMix
     without its fractals.
 
@@ -306,7 +91,7 @@ class HalfConcat(_Concatenating, _Mixing, ImageOnlyTransform):
         return self.hybrids(images, params)
 
 
-class FractalBlend(_Blending, _Mixing, ImageOnlyTransform):
+class FractalBlend(Blending, Mixing, ImageOnlyTransform):
     """Blend a random fractal image into the whole image at a low opacity, which adds structure without changing what
     the image shows: the last step of DiffuseMix.
 
@@ -362,7 +147,7 @@ class FractalBlend(_Blending, _Mixing, ImageOnlyTransform):
         return [self.blend(image, params) for image in images]
 
 
-class DiffuseMix(_Concatenating, _Blending, _Mixing, ImageOnlyTransform):
+class DiffuseMix(Concatenating, Blending, Mixing, ImageOnlyTransform):
     """Replace a half of the image by that half of its counterpart, an edited image of the same scene, then blend a
     fractal into it: DiffuseMix (CVPR 2024).
 

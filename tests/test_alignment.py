@@ -179,3 +179,10 @@ def test_of_several_sources_under_one_key_the_one_with_these_pixels_counts(tmp_p
         for _ in range(8):
             mixed = train(store, np.array, **options)
             np.testing.assert_array_equal(mixed[:, :32], expected_part(DATA, (0, 0, 32, 48), 48, 64))
+
+
+def test_the_key_of_another_image_is_named_with_the_right_one(tmp_path):
+    entries = [Entry("a.jpg", IMAGE, DATA), Entry("b.jpg", picture(3, 48, 64), DATA)]
+    transform = HalfConcat(precomputed(make_store(tmp_path / "store", *entries)), p=1)
+    with pytest.raises(ValueError, match=r"key is that of another image \(given 'b.jpg', .* these pixels as 'a.jpg'\)"):
+        transform(image=IMAGE, diffusemix_metadata={"key": "b.jpg"})

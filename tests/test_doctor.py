@@ -161,7 +161,7 @@ def test_pil_images_are_seen_as_training_sees_them_without_exif(doctor, tmp_path
 WRONG = {
     "no module": ("nowhere_at_all:data", "module 'nowhere_at_all' cannot be imported: ModuleNotFoundError"),
     "no attribute": ("user_data:dota", "module 'user_data' has no 'dota'; did you mean 'data'?"),
-    "neither": ("no/such/folder", "'no/such/folder' is neither an image folder nor 'module:dataset'"),
+    "neither": ("no/such/folder", "'no/such/folder' is no image folder, manifest or 'module:dataset'"),
     "no data set": ("user_data:number", "user_data:number is of type int: name a data set"),
     "empty": ("user_data:empty", "user_data:empty is empty"),
     "empty iterable": ("user_data:nothing", "user_data:nothing is empty"),
@@ -213,3 +213,10 @@ def test_an_empty_folder_and_a_missing_store_are_one_line_errors(doctor, tmp_pat
     assert doctor(tmp_path / "empty", store)[0] == 2
     status, _, err = doctor(folder, tmp_path / "nowhere")
     assert (status, "no store at" in err, "\n" in err) == (2, True, False)
+
+
+def test_a_manifest_is_looked_at_as_the_job_reads_it(folder, store, doctor):
+    lines = [f"{key},{key}" for key in IMAGES]
+    (folder / "manifest.csv").write_text("\n".join(["path,key", *lines]))
+    status, out, _ = doctor(folder / "manifest.csv", store)
+    assert (status, "4 of 4 images (100.0 %)" in out) == (0, True)

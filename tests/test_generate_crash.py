@@ -87,6 +87,15 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(data,
     assert content(store) == whole
 
 
+def test_the_next_run_counts_what_a_killed_one_left_as_present(data, store, running, capsys):
+    process = running()
+    process.kill()
+    process.wait()
+    kept = images_so_far(store)
+    assert generate(data, store) == 0
+    assert f"{COUNT} wanted, {kept} present, {COUNT - kept} to be made" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
 def test_a_polite_signal_finishes_the_batch_seals_and_ends_with_130(data, store, running, whole, number, workers):
     process = running("--workers", workers, log=str(store.with_name("log")))

@@ -16,15 +16,15 @@ from precomputed_files import (
     precomputed,
 )
 
-from albu_diffusemix import DiffuseMix, HalfConcat, transforms, unmixed_images
+from albu_diffusemix import DiffuseMix, HalfConcat, mixing, unmixed_images
 from albu_diffusemix.backends import Request, create_backend
 from albu_diffusemix.backends.precomputed import Precomputed
 from albu_diffusemix.functional import match_format
 from albu_diffusemix.images import write_image
 from albu_diffusemix.jpeg import encode
 from albu_diffusemix.masks import MASKS
+from albu_diffusemix.mixing import trace
 from albu_diffusemix.store import Recipe, Source, Store
-from albu_diffusemix.transforms import trace
 
 IMAGE = picture(1, 48, 64)
 WHOLE = (0, 0, 64, 48)
@@ -235,7 +235,7 @@ def test_a_failure_says_why_there_is_no_image(store):
 def test_an_empty_store_says_that_it_is(tmp_path):
     backend = Precomputed(make_store(tmp_path / "store"))
     for key in ("1.jpg", None):
-        with pytest.raises(ValueError, match=r"among the 0 sources of .*: the store is empty: generate"):
+        with pytest.raises(ValueError, match=r"among the 0 sources of .*: the store is empty: run generate"):
             ask(backend, key=key)
 
 
@@ -251,7 +251,7 @@ def test_unknown_pixels_without_a_key_say_so(store):
 
 
 def test_a_miss_passes_through_with_one_warning_and_a_count(store, fractals, monkeypatch):
-    monkeypatch.setattr(transforms, "_unmixed", Counter())
+    monkeypatch.setattr(mixing, "_unmixed", Counter())
     pipeline = A.Compose([DiffuseMix(precomputed(store, on_miss="passthrough"), fractals=fractals, p=1)])
     image, metadata = noise(0, 8, 8), {"key": "other.jpg"}
     with pytest.warns(UserWarning, match=r"a counterpart is 'missing'") as caught:

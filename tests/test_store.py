@@ -23,7 +23,7 @@ from store_files import (
     source_of,
 )
 
-from albu_diffusemix.store import Source, Store, StoreError
+from albu_diffusemix.store import Source, Store, StoreError, health
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_status_and_verify_tell_a_dead_writer(path):
     store = Store.open(path)
     assert [(part.writer, part.images) for part in store.status().writing] == [("dead", 2)]
     assert [str(problem) for problem in store.verify()] == [
-        "part-00001.tar.open: its writer is dead: open the store for writing",
+        "part-00001.tar.open: its writer is dead: " + health._RECOVERY,
     ]
 
 

@@ -73,7 +73,7 @@ def test_a_provenance_that_json_cannot_hold_is_refused_and_no_store_is_made(path
 @pytest.mark.parametrize(
     ("prepare", "complaint"),
     [
-        (lambda _: None, "no store at .*: make one with `albu-diffusemix generate DATA -o"),
+        (lambda _: None, "no store at .*: check the path, or make one with `albu-diffusemix generate DATA -o"),
         (lambda path: path.mkdir(), "is an empty folder: it is not a store"),
         (lambda path: (path / "parts").mkdir(parents=True), "has no store.json: it is not a store"),
         (lambda path: path.write_bytes(b""), "is a file, a store is a folder"),

@@ -251,6 +251,8 @@ def test_an_image_without_a_counterpart_stays_as_it_is_with_one_warning_and_a_co
     ("arguments", "message"),
     [
         ({"mask_types": ("left", "middle")}, "unknown mask 'middle'; allowed: left, right, top, bottom, cutmix, mixup"),
+        ({"mask_types": "left"}, r"must be a tuple, such as \('left',\)"),
+        ({"prompts": "snowy"}, r"must be a tuple, such as \('snowy',\)"),
         ({"mask_types": ()}, "at least one mask; allowed: left"),
         ({"backend": "invertin"}, "unknown backend 'invertin'; known: .*; did you mean 'inverting'"),
         ({"backend": 3}, "a name or a mapping with a 'name'; got 3"),

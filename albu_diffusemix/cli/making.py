@@ -17,6 +17,7 @@ from albu_diffusemix.generate import (
     describe_size,
     estimate,
     make_plan,
+    recover,
     run,
 )
 from albu_diffusemix.prompts import lint_prompt
@@ -90,7 +91,10 @@ def _add_verify(commands: Any) -> None:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    plan = make_plan(_job(options))
+    job = _job(options)
+    if not options.dry_run:
+        recover(job)
+    plan = make_plan(job)
     for warning in _doubts(plan):
         print(f"albu-diffusemix: warning: {warning}", file=sys.stderr)
     print(_describe(plan))

@@ -62,7 +62,7 @@ def _preview(options: argparse.Namespace) -> int:
     pipeline = _seeded(load_pipeline(options.pipeline) if options.pipeline else default_pipeline(), options.seed)
     force_ours(pipeline)
     skipped: list[str] = []
-    rows = [steps(image, path.name, pipeline) for path, image in _readable(paths, skipped)]
+    rows = [steps(image, _short(path), pipeline) for path, image in _readable(paths, skipped)]
     for reason in skipped:
         print(f"albu-diffusemix: skipped: {reason}", file=sys.stderr)
     if rows:
@@ -92,6 +92,11 @@ def _image_paths(given: Iterable[Path]) -> Iterator[Path]:
         if not found:
             raise ValueError(f"folder {str(path)!r} holds no images; looked for {', '.join(IMAGE_SUFFIXES)}")
         yield from found
+
+
+def _short(path: Path) -> str:
+    """Name a file by its folder too: in a data set that is its class."""
+    return "/".join(path.parts[-2:])
 
 
 def _spread(paths: list[Path], most: int) -> list[Path]:

@@ -33,7 +33,7 @@ class Bar:
     """
 
     def __init__(self, total: int) -> None:
-        self._bar = tqdm(total=total, unit="image", smoothing=0.05, dynamic_ncols=True)
+        self._bar = tqdm(total=total, unit="image", smoothing=0.05, dynamic_ncols=True, disable=total == 0)
         self._rejects = self._failed = 0
 
     def close(self) -> None:

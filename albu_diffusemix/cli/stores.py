@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import sys
+from pathlib import Path
 from typing import Any, get_args
 
 from tqdm import tqdm
@@ -19,7 +20,7 @@ __all__ = ["add_commands"]
 def add_commands(commands: Any) -> None:
     """Add the commands of this room to the parser's."""
     doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
-    doctor.add_argument("data", metavar="DATA", help="folder of images, or module:dataset")
+    doctor.add_argument("data", metavar="DATA", help="folder of images, manifest, or module:dataset")
     doctor.add_argument("store", metavar="STORE")
     doctor.add_argument(
         "--on-mismatch", choices=get_args(Mismatch), default="error", help="as in training (%(default)s)"
@@ -31,7 +32,7 @@ def _doctor(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
     if os.getcwd() not in sys.path:  # noqa: PTH109  sys.path holds strings
         sys.path.insert(0, os.getcwd())  # noqa: PTH109  an installed program does not look for modules here
-    data = open_data(options.data)
+    data = open_data(options.data, Path(options.store))
     findings = examine(data, store, options.on_mismatch)
     coverage = summarise(tqdm(findings, total=data.count, unit="image", leave=False, disable=None))
     if coverage.total == 0:

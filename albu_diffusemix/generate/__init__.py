@@ -17,7 +17,7 @@ from albu_diffusemix.generate.costs import Estimate, estimate
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import GenerateOptions
-from albu_diffusemix.generate.plan import Plan, make_plan, open_backend, open_store, refuse_other_writers
+from albu_diffusemix.generate.plan import Plan, make_plan, open_backend, open_store, recover, refuse_other_writers
 from albu_diffusemix.generate.ray_engine import import_ray, run_on_ray
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
 from albu_diffusemix.generate.shard import make_shard
@@ -35,6 +35,7 @@ __all__ = [
     "describe_size",
     "estimate",
     "make_plan",
+    "recover",
     "run",
     "stop_on_signals",
 ]

@@ -20,7 +20,7 @@ from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.recipe import STORE_JSON
 
-__all__ = ["Plan", "import_modules", "make_plan", "open_backend", "open_store", "refuse_other_writers"]
+__all__ = ["Plan", "import_modules", "make_plan", "open_backend", "open_store", "recover", "refuse_other_writers"]
 
 _GRACE = 2.0  # seconds for the workers of a run that was killed to let go of their parts
 _PAUSE = 0.05
@@ -84,6 +84,19 @@ def make_plan(options: GenerateOptions) -> Plan:
             pending += len(missing.variants)
     found, shown = len(everything), spread(in_shard, SHOWN)
     return Plan(options, prompts, left, found, len(in_shard), wanted, present, failed, pending, shown)
+
+
+def recover(options: GenerateOptions) -> None:
+    """Seal what a killed run left in the store, so that a plan counts it as present.
+
+    Raises:
+        ValueError: As `make_plan`.
+
+    """
+    _check(options)
+    backend = open_backend(options)
+    if _existing(options) is not None:
+        open_store(options, backend, choose_prompts(options, backend))
 
 
 def open_backend(options: GenerateOptions) -> Backend:

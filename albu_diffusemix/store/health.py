@@ -15,6 +15,8 @@ from albu_diffusemix.store.parts import INDEX, OPEN, SEALED, Liveness, mend_part
 
 _OLD = 24 * 3600  # seconds after which nobody is left who would rename a temporary file
 
+_RECOVERY = "run the same `albu-diffusemix generate` again, which recovers its images"
+
 
 class OpenStatus(NamedTuple):
     """A part in progress.
@@ -84,7 +86,14 @@ def verify(root: Path) -> list[Problem]:
     problems = [problem for name in names(folder, SEALED) for problem in verify_part(folder, name, fields)]
     problems += _lone_indexes(folder)
     dead = [name for name in names(folder, OPEN) if writer_of(folder, name) == "dead"]
-    problems += [Problem(name + OPEN, "", "its writer is dead: open the store for writing") for name in dead]
+    problems += [
+        Problem(
+            name + OPEN,
+            "",
+            "its writer is dead: run the same `albu-diffusemix generate` again, which recovers its images",
+        )
+        for name in dead
+    ]
     return problems + verify_merged(root, fields)
 
 

@@ -115,7 +115,10 @@ def load(root: Path) -> dict[str, Any]:
     """
     path = root / STORE_JSON
     if not root.exists():
-        raise StoreError(f"no store at {root}: make one with `albu-diffusemix generate DATA -o {root}`")
+        looked = "" if root.is_absolute() else f" (looked for {root.absolute()})"
+        raise StoreError(
+            f"no store at {root}{looked}: check the path, or make one with `albu-diffusemix generate DATA -o {root}`"
+        )
     if not root.is_dir():
         raise StoreError(f"{root} is a file, a store is a folder: check the path")
     with explained("read", path):

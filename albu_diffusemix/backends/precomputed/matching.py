@@ -106,7 +106,8 @@ class Explainer:
         if rows and not _with_prompt(rows, prompt):
             return _other_prompts(rows, prompt)
         if rows:
-            return _other_pixels(image, rows[-1].source)
+            by_pixels = self._store.variants_by_pixels(Source.of(image).pixels)
+            return _wrong_key(key, by_pixels[0]) if by_pixels else _other_pixels(image, rows[-1].source)
         return self._unknown_pixels(image) if key is None else self._unknown_key(image, key)
 
     def _unknown_pixels(self, image: Pixels) -> Cause:
@@ -175,7 +176,9 @@ class Explainer:
         return sorted({PurePosixPath(row.key).suffix for row in self._examples} - {""})
 
 
-_EMPTY = Cause("the store is empty", "", "generate; images are seen when their part is sealed")
+_EMPTY = Cause(
+    "the store is empty", "", "run generate; what a killed run left behind is seen when the same command was run again"
+)
 
 
 def _rows(store: Store, image: Pixels, key: str | None) -> list[Row]:
@@ -231,6 +234,14 @@ def _other_pixels(image: Pixels, source: Source) -> Cause:
 
 def _is_grey(image: Pixels) -> bool:
     return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
+
+
+def _wrong_key(key: str | None, row: Row) -> Cause:
+    return Cause(
+        "the key is that of another image",
+        f"given {key!r}, the store has these pixels as {row.key!r}",
+        "give each image its own key",
+    )
 
 
 def _arrow(asked: str, known: str) -> str:
