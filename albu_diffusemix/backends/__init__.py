@@ -98,6 +98,7 @@ _registry: dict[str, _Entry] = {
     "instruct_pix2pix": _Entry(
         "albu_diffusemix.backends.instruct_pix2pix:InstructPix2Pix", "albu-diffusemix[diffusers]"
     ),
+    "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "albu-diffusemix[onnx]"),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),
     "procedural": _Entry("albu_diffusemix.backends.procedural:Procedural", None),
 }

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from albu_diffusemix import __version__
-from albu_diffusemix.cli import exchanging, making, pictures, stores
+from albu_diffusemix.cli import exchanging, exporting, making, pictures, stores
 from albu_diffusemix.cli.words import INTERRUPTED, USAGE, one_line
 
 __all__ = ["main"]
@@ -43,5 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_commands(commands)
     making.add_commands(commands)
     exchanging.add_commands(commands)
+    exporting.add_commands(commands)
     stores.add_commands(commands)
     return parser

@@ -14,11 +14,10 @@ from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, digest_lora, digest_weights
 from albu_diffusemix.backends.instruct_pix2pix.families import call_arguments, editing_class
 from albu_diffusemix.backends.instruct_pix2pix.hub import PAPER_MODEL, cached_folder, known_class
-from albu_diffusemix.backends.instruct_pix2pix.settings import PRESETS, Settings, check_settings, fill_template
-from albu_diffusemix.backends.instruct_pix2pix.sizing import check_box, check_rgb, from_unit, resize
-from albu_diffusemix.functional import crop
+from albu_diffusemix.backends.instruct_pix2pix.settings import Settings, check_settings, fill_template
+from albu_diffusemix.backends.pixels import check_box, check_rgb, resize, to_counterpart
+from albu_diffusemix.backends.presets import PRESETS, check_prompt, choose_prompt
 from albu_diffusemix.prompts import PAPER_PROMPTS
-from albu_diffusemix.quality import find_flaw
 
 if TYPE_CHECKING:
     from albu_diffusemix.backends.instruct_pix2pix.drawing import Drawn, Model
@@ -185,8 +184,7 @@ class InstructPix2Pix:
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for an empty prompt; the model takes any other."""
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError(f"prompt must name an effect, such as {PAPER_PROMPTS[1]!r}; got {prompt!r}")
+        check_prompt(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
         """Edit each request's image and cut out its box.
@@ -208,7 +206,7 @@ class InstructPix2Pix:
         for request in requests:
             check_rgb(request.image)
             check_box(request.box, request.image)
-        prompts = [_choose(request.seed) if request.prompt is None else request.prompt for request in requests]
+        prompts = [choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
         for prompt in prompts:
             self.check_prompt(prompt)
         model = self._model()
@@ -260,11 +258,6 @@ def _fingerprint(settings: Settings) -> str:
     return f"instruct_pix2pix-{VERSION}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def _choose(seed: int) -> str:
-    digest = hashlib.blake2b(f"{seed}:choice of a prompt".encode(), digest_size=8).digest()
-    return PAPER_PROMPTS[int.from_bytes(digest, "big") % len(PAPER_PROMPTS)]
-
-
 def _draw(model: "Model", requests: Sequence[Request], prompts: list[str], size: int) -> "list[Drawn]":
     from albu_diffusemix.backends.instruct_pix2pix.drawing import Wanted  # noqa: PLC0415  imports torch
 
@@ -278,11 +271,4 @@ def _draw(model: "Model", requests: Sequence[Request], prompts: list[str], size:
 
 
 def _counterpart(request: Request, prompt: str, drawn: "Drawn") -> Counterpart:
-    if drawn.flagged:
-        return Counterpart(None, "nsfw", prompt)
-    height, width = request.image.shape[:2]
-    image = resize(drawn.image, width, height)
-    flaw = find_flaw(image * 255, request.image)
-    if flaw in ("nonfinite", "blank"):
-        return Counterpart(None, flaw, prompt)
-    return Counterpart(np.ascontiguousarray(from_unit(crop(image, request.box))), "ok", prompt)
+    return Counterpart(None, "nsfw", prompt) if drawn.flagged else to_counterpart(request, prompt, drawn.image)

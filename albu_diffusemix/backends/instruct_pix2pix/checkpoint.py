@@ -4,15 +4,14 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+
+from albu_diffusemix.backends.files import read_json, samples
 
 __all__ = ["check_files", "digest_lora", "digest_weights", "pipeline_class"]
 
 INDEX = "model_index.json"
 _CHECKER_PARTS = ("safety_checker", "feature_extractor")
-_SAMPLES, _SAMPLE_BYTES = 16, 4096
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})")
 _HEADER_LENGTH = 8  # bytes in front of a safetensors header that give its length
@@ -30,7 +29,7 @@ def pipeline_class(folder: Path) -> str:
         raise ValueError(
             f"{folder} has no {INDEX}: give a folder that diffusers saved, or a Hub id such as 'owner/name'"
         )
-    name = _read_json(index).get("_class_name")
+    name = read_json(index).get("_class_name")
     if isinstance(name, str):
         return name
     raise ValueError(f"{index} names {name!r} as its pipeline: only the pipelines of diffusers itself are run")
@@ -54,7 +53,7 @@ def check_files(folder: Path, variant: str | None, *, safety_checker: bool) -> N
         if not part.is_dir():
             raise ValueError(f"checkpoint {folder} lacks the folder {name}/: {INDEX} asks for a {class_name} in it")
         for path in sorted(part.glob("*.json")):
-            _read_json(path)
+            read_json(path)
         if _holds_weights(class_name):
             _existing(part / "config.json")
             for path in _weight_files(part, variant):
@@ -77,9 +76,8 @@ def digest_weights(folder: Path, variant: str | None, *, safety_checker: bool) -
         weights = set(_weight_files(part, variant)) if _holds_weights(class_name) else set()
         for path in sorted({*weights, *part.glob("*.json"), *part.glob("*.txt"), *part.glob("*.model")}):
             digest.update(f"{name}/{path.name} {path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                for sample in _samples(file, path.stat().st_size):
-                    digest.update(sample)
+            for sample in samples(path):
+                digest.update(sample)
     return digest.hexdigest()
 
 
@@ -96,15 +94,14 @@ def digest_lora(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in files:
         _check_weights(file)
-        with file.open("rb") as opened:
-            for sample in _samples(opened, file.stat().st_size):
-                digest.update(sample)
+        for sample in samples(file):
+            digest.update(sample)
     return digest.hexdigest()
 
 
 def _parts(folder: Path, *, safety_checker: bool) -> dict[str, str]:
     """Name the class in each folder that is going to be loaded; a few checkpoints have a part beside the index."""
-    index = _read_json(folder / INDEX)
+    index = read_json(folder / INDEX)
     left_out = _CHECKER_PARTS if "safety_checker" in index and not safety_checker else ()
     pairs = {name: value for name, value in index.items() if isinstance(value, list) and name not in left_out}
     has_flat_part = (folder / "config.json").is_file()
@@ -183,22 +180,3 @@ def _check_tokenizer(part: Path) -> None:
 def _existing(path: Path) -> None:
     if not path.is_file():
         raise ValueError(f"checkpoint file {path} is missing: download or save the checkpoint again")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is broken: not JSON ({error}); download it again") from error
-    if not isinstance(fields, dict):
-        raise ValueError(f"{path} is broken: not a JSON object; download it again")  # noqa: TRY004  it is a bad file
-    return fields
-
-
-def _samples(file: BinaryIO, size: int) -> Iterator[bytes]:
-    if size <= _SAMPLES * _SAMPLE_BYTES:
-        yield file.read()
-        return
-    for number in range(_SAMPLES):
-        file.seek(number * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
-        yield file.read(_SAMPLE_BYTES)

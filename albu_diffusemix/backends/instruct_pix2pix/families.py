@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from albu_diffusemix.backends.instruct_pix2pix.settings import PRESETS, Settings
+from albu_diffusemix.backends.instruct_pix2pix.settings import Settings
+from albu_diffusemix.backends.presets import PRESETS, check_guidance
 
 __all__ = ["INSTRUCT", "XL_INSTRUCT", "call_arguments", "editing_class", "takes_batches"]
 
@@ -66,16 +67,7 @@ def _instruct_arguments(settings: Settings, class_name: str) -> dict[str, Any]:
     preset = PRESETS[settings.preset]
     defaults = {name: getattr(preset, name) for name in _GUIDED_BY_IMAGE if hasattr(preset, name)}
     arguments = {**defaults, **settings.knobs}
-    if arguments["guidance_scale"] <= 1:
-        raise ValueError(
-            "guidance_scale must be above 1: at 1 and below, InstructPix2Pix switches all guidance off, by the image "
-            f"too; got {arguments['guidance_scale']}"
-        )
-    if arguments["image_guidance_scale"] < 1:
-        raise ValueError(
-            "image_guidance_scale must be at least 1: below it, InstructPix2Pix switches all guidance off, by the "
-            f"prompt too; got {arguments['image_guidance_scale']}"
-        )
+    check_guidance(arguments["guidance_scale"], arguments["image_guidance_scale"])
     if class_name == INSTRUCT and settings.pipeline_kwargs:
         names = ", ".join(settings.pipeline_kwargs)
         raise ValueError(f"{class_name} takes nothing by pipeline_kwargs; got {names}")

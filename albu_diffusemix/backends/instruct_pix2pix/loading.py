@@ -21,8 +21,9 @@ from albu_diffusemix.backends.instruct_pix2pix.families import (
     takes_batches,
 )
 from albu_diffusemix.backends.instruct_pix2pix.hub import download
-from albu_diffusemix.backends.instruct_pix2pix.settings import PRESETS, Settings
+from albu_diffusemix.backends.instruct_pix2pix.settings import Settings
 from albu_diffusemix.backends.instruct_pix2pix.stock import BatchEditor, SingleEditor, image_argument
+from albu_diffusemix.backends.presets import PRESETS
 from albu_diffusemix.devices import choose_device, choose_dtype
 
 __all__ = ["load"]

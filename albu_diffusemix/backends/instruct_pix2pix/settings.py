@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from albu_diffusemix.prompts import PAPER_TEMPLATE
+from albu_diffusemix.backends.presets import PRESETS, check_template, fill
 
-__all__ = ["PRESETS", "SCHEDULERS", "Preset", "Settings", "check_settings", "fill_template"]
+__all__ = ["SCHEDULERS", "Settings", "check_settings", "fill_template"]
 
 MODEL_STRIDE = 8
 """Sizes are multiples of it in pixels: a latent stands for a block of 8x8."""
@@ -34,46 +34,11 @@ SCHEDULERS = (
 )
 """Samplers whose noise comes from the generator of each sample alone."""
 
-_DPM_PLUS_PLUS_2M = {
-    "name": "DPMSolverMultistepScheduler",
-    "algorithm_type": "dpmsolver++",
-    "solver_order": 2,
-    "use_karras_sigmas": False,
-}
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SCALES = ("guidance_scale", "image_guidance_scale", "strength")
 _OURS = ("prompt", "image", "input_images", "generator", "output_type", "return_dict", "height", "width")
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
-
-
-class Preset(NamedTuple):
-    """Settings of InstructPix2Pix that go together.
-
-    Attributes:
-        num_inference_steps: Denoising steps.
-        guidance_scale: How strongly the prompt pulls.
-        image_guidance_scale: How strongly the source holds; at 1 two passes of the network a step are enough.
-        scheduler: The sampler; None is the checkpoint's own.
-        template: What is wrapped around each prompt.
-
-    """
-
-    num_inference_steps: int
-    guidance_scale: float
-    image_guidance_scale: float
-    scheduler: str | Mapping[str, Any] | None
-    template: str
-
-
-PRESETS = {
-    "paper": Preset(100, 4.0, 1.5, None, PAPER_TEMPLATE),
-    "official": Preset(100, 4.0, 1.5, None, "{prompt}"),
-    "fast": Preset(20, 4.0, 1.5, _DPM_PLUS_PLUS_2M, PAPER_TEMPLATE),
-    "fastest": Preset(10, 4.0, 1.0, _DPM_PLUS_PLUS_2M, PAPER_TEMPLATE),
-}
-"""`paper` is the paper's setting, `official` the released code's with its bare prompts; the others trade likeness to
-them for speed."""
 
 
 class Settings(NamedTuple):
@@ -106,8 +71,7 @@ class Settings(NamedTuple):
 
 def fill_template(settings: Settings, prompt: str) -> str:
     """Wrap the template around a prompt."""
-    template = PRESETS[settings.preset].template if settings.template is None else settings.template
-    return template.replace("{prompt}", prompt)
+    return fill(PRESETS[settings.preset].template if settings.template is None else settings.template, prompt)
 
 
 def check_settings(settings: Settings) -> None:
@@ -123,8 +87,7 @@ def check_settings(settings: Settings) -> None:
     _check_numbers(settings)
     _check_scheduler(settings.scheduler)
     _check_pipeline_kwargs(settings.pipeline_kwargs)
-    if settings.template is not None and "{prompt}" not in settings.template:
-        raise ValueError(f"template must hold {{prompt}}, which stands for the effect; got {settings.template!r}")
+    check_template(settings.template)
     negative_prompt = settings.knobs.get("negative_prompt", "")
     if not isinstance(negative_prompt, str):
         raise ValueError(f"negative_prompt must be a string; got {negative_prompt!r}")  # noqa: TRY004  one type of error

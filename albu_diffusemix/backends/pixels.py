@@ -1,4 +1,4 @@
-"""From the user's images to the square that the model sees, and back."""
+"""From the user's images to what a backend works on, and back."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.functional import RGB_CHANNELS, Box
+from albu_diffusemix.backends import Counterpart, Request
+from albu_diffusemix.functional import RGB_CHANNELS, Box, crop
+from albu_diffusemix.quality import find_flaw
 
-__all__ = ["check_box", "check_rgb", "from_unit", "resize"]
+__all__ = ["check_box", "check_rgb", "from_unit", "resize", "to_counterpart"]
 
 
 def check_rgb(image: NDArray[np.uint8]) -> None:
@@ -43,3 +45,13 @@ def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
 def from_unit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Round [0, 1] to the nearest of 256 levels."""
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def to_counterpart(request: Request, prompt: str, drawn: NDArray[np.float32]) -> Counterpart:
+    """Resize what a model drew, (H, W, 3) in [0, 1] or not finite, to its source's size, judge it, cut out the box."""
+    height, width = request.image.shape[:2]
+    image = resize(drawn, width, height)
+    flaw = find_flaw(image * 255, request.image)
+    if flaw in ("nonfinite", "blank"):
+        return Counterpart(None, flaw, prompt)
+    return Counterpart(np.ascontiguousarray(from_unit(crop(image, request.box))), "ok", prompt)

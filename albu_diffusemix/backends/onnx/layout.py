@@ -1,0 +1,112 @@
+"""A folder of ONNX graphs on disk: what belongs to it, what its settings say, and a digest.
+
+The layout is that of diffusers and optimum; where an export left config.json out, Stable Diffusion 1.5 is assumed.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from albu_diffusemix.backends.files import read_json, samples
+
+__all__ = ["CONFIG_NAME", "DATA_NAME", "GRAPH_NAME", "PARTS", "Layout", "check_size", "digest_layout", "read_layout"]
+
+PARTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
+GRAPH_NAME = "model.onnx"
+DATA_NAME = "model.onnx.data"
+"""Where the weights are that a graph has no room for."""
+CONFIG_NAME = "config.json"
+
+_SCHEDULER = Path("scheduler", "scheduler_config.json")
+_TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+_SD15 = {"block_out_channels": (320, 640, 1280, 1280), "scaling_factor": 0.18215}
+
+
+class Layout(NamedTuple):
+    """A folder, and what its settings say.
+
+    Attributes:
+        folder: Where it lies.
+        latent_stride: Pixels that a latent stands for, along a side.
+        unet_stride: Latents along a side that the UNet reduces to one.
+        scaling_factor: What latents are divided by before they are decoded.
+        scheduler: scheduler_config.json.
+
+    """
+
+    folder: Path
+    latent_stride: int
+    unet_stride: int
+    scaling_factor: float
+    scheduler: dict[str, Any]
+
+    @property
+    def stride(self) -> int:
+        """Sizes are multiples of it, in pixels."""
+        return self.latent_stride * self.unet_stride
+
+    def graph(self, part: str) -> Path:
+        """Give the file of a graph."""
+        return self.folder / part / GRAPH_NAME
+
+
+def read_layout(folder: Path) -> Layout:
+    """Look whether a folder is complete, and read its settings.
+
+    Raises:
+        ValueError: A file is missing, empty or broken; the message names it.
+
+    """
+    for part in PARTS:
+        path = folder / part / GRAPH_NAME
+        if not path.is_file() or path.stat().st_size == 0:
+            state = "is empty" if path.is_file() else "is missing"
+            raise ValueError(f"graph {path} {state}: make the folder with 'albu-diffusemix export-onnx MODEL -o DIR'")
+    if not (folder / _SCHEDULER).is_file():
+        raise ValueError(f"{folder / _SCHEDULER} is missing: it says how the model was trained")
+    if not any(all((folder / "tokenizer" / name).is_file() for name in names) for names in _TOKENIZERS):
+        raise ValueError(
+            f"{folder / 'tokenizer'} has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt"
+        )
+    return Layout(
+        folder=folder,
+        latent_stride=_stride(_config(folder / "vae_encoder")),
+        unet_stride=_stride(_config(folder / "unet")),
+        scaling_factor=float(_config(folder / "vae_decoder")["scaling_factor"]),
+        scheduler=read_json(folder / _SCHEDULER),
+    )
+
+
+def check_size(size: int, layout: Layout) -> None:
+    """Refuse a size that the UNet cannot halve as often as it must, with those next to it."""
+    if size % layout.stride == 0:
+        return
+    below = size // layout.stride * layout.stride
+    nearest = f"{below} or {below + layout.stride}" if below else f"{layout.stride}"
+    raise ValueError(f"size must be a multiple of {layout.stride} pixels for this model, such as {nearest}; got {size}")
+
+
+def digest_layout(folder: Path) -> str:
+    """Digest what changes pixels, settings and samples all over the weights: equal files give equal digests."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in _files(folder):
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        for sample in samples(path):
+            digest.update(sample)
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for name in (*PARTS, "scheduler", "tokenizer"):
+        yield from sorted(path for path in (folder / name).iterdir() if path.is_file())
+
+
+def _config(part: Path) -> dict[str, Any]:
+    path = part / CONFIG_NAME
+    return {**_SD15, **(read_json(path) if path.is_file() else {})}
+
+
+def _stride(config: dict[str, Any]) -> int:
+    halvings = len(config["block_out_channels"]) - 1
+    return 1 << halvings

@@ -1,0 +1,170 @@
+"""ONNX graphs, loaded: their inputs are given as they ask for them, whoever exported them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+__all__ = ["Graph", "choose_providers"]
+
+_CUDA, _DIRECTML, _CPU = "CUDAExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"
+_AUTO = (_CUDA, _DIRECTML, _CPU)
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+_NAMED_OPTIONS = {
+    "graph_optimization_level": onnxruntime.GraphOptimizationLevel,
+    "execution_mode": onnxruntime.ExecutionMode,
+    "execution_order": onnxruntime.ExecutionOrder,
+}
+_ERROR = 3  # onnxruntime's own log: nothing under errors, which we raise
+
+
+def choose_providers(wanted: str | Sequence[Any]) -> list[Any]:
+    """Give the execution providers, in order of preference.
+
+    Args:
+        wanted: "auto" (CUDA, DirectML, CPU, those of them that are here), a name, or a list of names or of pairs of a
+            name and its options.
+
+    Raises:
+        ValueError: One is not in this onnxruntime; the message lists those that are.
+
+    """
+    available = onnxruntime.get_available_providers()
+    if wanted == "auto":
+        return [name for name in _AUTO if name in available]
+    chosen = [wanted] if isinstance(wanted, str) else [_provider(one) for one in wanted]
+    for one in chosen:
+        name = one if isinstance(one, str) else one[0]
+        if name not in available:
+            raise ValueError(f"provider {name!r} is not in this onnxruntime; it has {', '.join(available)}")
+    if not chosen:
+        raise ValueError(f"providers must name at least one, or be 'auto'; this onnxruntime has {', '.join(available)}")
+    return chosen
+
+
+def _provider(one: Any) -> Any:
+    if isinstance(one, str):
+        return one
+    if isinstance(one, Sequence) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], Mapping):  # noqa: PLR2004  a pair
+        return one[0], dict(one[1])
+    raise ValueError(f"providers must hold names, or pairs of a name and its options; got {one!r}")
+
+
+class Graph:
+    """One graph, loaded.
+
+    Args:
+        path: Its file.
+        providers: As `choose_providers` gives them.
+        session_options: onnxruntime's, by name; names with a dot are its configuration entries.
+        inputs: The inputs that it must have.
+
+    Raises:
+        ValueError: The file is broken, has other inputs, an option is not known, or the provider does not start.
+
+    """
+
+    def __init__(
+        self, path: Path, providers: Sequence[Any], session_options: Mapping[str, Any], inputs: Sequence[str]
+    ) -> None:
+        self.path = path
+        options = _session_options(session_options)
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=list(providers))
+        except Exception as error:  # onnxruntime has a dozen of its own, with no common base
+            raise ValueError(f"graph {path} cannot be loaded: {_reason(error)}") from error
+        self._inputs = {one.name: one for one in self._session.get_inputs()}
+        if set(self._inputs) != set(inputs):
+            found = ", ".join(self._inputs)
+            raise ValueError(f"graph {path} must have the inputs {', '.join(inputs)}; it has {found}")
+        self._output = self._session.get_outputs()[0]
+        self.provider: str = self._session.get_providers()[0]
+        _check_provider(path, providers[0], self.provider)
+
+    def input_length(self, name: str, axis: int) -> int | None:
+        """Give the length of an input along an axis; None where it is free."""
+        length = self._inputs[name].shape[axis]
+        return length if isinstance(length, int) else None
+
+    def output_length(self, axis: int) -> int | None:
+        """Give the length of the output along an axis; None where it is free."""
+        length = self._output.shape[axis]
+        return length if isinstance(length, int) else None
+
+    def place(self, name: str, value: NDArray[Any]) -> onnxruntime.OrtValue:
+        """Bring an input to the device, in the graph's own dtype: once, for many runs."""
+        wanted = _DTYPES[self._inputs[name].type]
+        if np.issubdtype(wanted, np.integer):
+            value = np.rint(value)
+        device = "cuda" if self.provider == _CUDA else "cpu"
+        return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value, wanted), device, 0)
+
+    def place_time(self, timestep: float, batch: int) -> onnxruntime.OrtValue:
+        """Bring a timestep to the device, in the shape that the graph asks for: a scalar, one, or one for each row."""
+        shape = self._inputs["timestep"].shape
+        if not shape:
+            return self.place("timestep", np.array(timestep))
+        for_each = not isinstance(shape[0], int) and shape[0] == self._inputs["sample"].shape[0]
+        return self.place("timestep", np.full(batch if for_each else 1, timestep))
+
+    def run(self, inputs: Mapping[str, onnxruntime.OrtValue]) -> NDArray[np.float32]:
+        """Give the first output, float32.
+
+        Raises:
+            ValueError: The graph does not take these shapes, or the memory does not suffice.
+
+        """
+        binding = self._session.io_binding()
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output(self._output.name, "cpu")
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:  # as above
+            shapes = ", ".join(f"{name} {tuple(value.shape())}" for name, value in inputs.items())
+            raise ValueError(f"graph {self.path} cannot run on {shapes}: {_reason(error)}") from error
+        output: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0].astype(np.float32, copy=False)
+        return output
+
+
+def _session_options(wanted: Mapping[str, Any]) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERROR
+    for name, value in wanted.items():
+        if "." in name:
+            options.add_session_config_entry(name, str(value))
+            continue
+        if name.startswith("_") or not hasattr(options, name) or callable(getattr(options, name)):
+            known = [one for one in dir(options) if not one.startswith("_") and not callable(getattr(options, one))]
+            raise ValueError(f"session_options has no {name!r}; it has {', '.join(known)}")
+        _set_option(options, name, value)
+    return options
+
+
+def _set_option(options: onnxruntime.SessionOptions, name: str, value: Any) -> None:
+    named = _NAMED_OPTIONS.get(name)
+    if named is not None and value not in named.__members__:
+        raise ValueError(f"session_options {name!r} must be one of {', '.join(named.__members__)}; got {value!r}")
+    try:
+        setattr(options, name, named.__members__[value] if named is not None else value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"session_options {name!r} cannot be {value!r}") from error
+
+
+def _check_provider(path: Path, wanted: Any, found: str) -> None:
+    name = wanted if isinstance(wanted, str) else wanted[0]
+    if name != found:
+        raise ValueError(f"graph {path}: provider {name!r} does not start here, {found!r} does: name it in providers")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())
