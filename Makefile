@@ -1,12 +1,16 @@
-# Each target builds .venv with what it needs, from the pins in tests/requirements.txt.
+# Each target builds .venv with what it needs, from the pins in tests/requirements*.txt; `test-x` builds .venv-x.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --quiet --disable-pip-version-check
+NEEDS_3_11 := 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 PINS := tests/requirements.txt
+MIT_PINS := tests/requirements-mit.txt
+X_PINS := tests/requirements-x.txt
 export NO_ALBUMENTATIONS_UPDATE = 1
+export ALBUMENTATIONS_NO_TELEMETRY = 1
 
-.PHONY: help demo test lint format docs bench fractals pictures clean
+.PHONY: help demo test test-x lint format docs bench fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -17,6 +21,9 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest --cov
+
+test-x: $(VENV)-x/.dev ## Run the same tests on AlbumentationsX, in an environment of its own
+	$(VENV)-x/bin/python -m pytest
 
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
 	$(BIN)/ruff check .
@@ -45,17 +52,23 @@ pictures: $(VENV)/.dev ## Draw the pictures of the documentation again
 	$(BIN)/python docs/pictures.py
 
 clean: ## Remove everything that these targets made
-	rm -rf $(VENV) build dist docs/_build diffusemix_demo *.egg-info
+	rm -rf $(VENV) $(VENV)-x build dist docs/_build diffusemix_demo *.egg-info
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+%/bin/python:
+	$(PYTHON) -m venv $*
 
-$(VENV)/.demo: $(VENV)/bin/python setup.cfg $(PINS)
-	$(PIP) --constraint $(PINS) --editable ".[demo]"
+$(VENV)/.demo: $(VENV)/bin/python setup.cfg $(PINS) $(MIT_PINS)
+	$< $(INSTALL) --constraint $(PINS) --constraint $(MIT_PINS) --editable ".[demo]"
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python setup.cfg $(PINS)
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
-	$(PIP) --requirement $(PINS)
-	$(PIP) --no-deps --editable .
+$(VENV)/.dev: $(VENV)/bin/python setup.cfg $(PINS) $(MIT_PINS)
+	@$< -c $(NEEDS_3_11)
+	$< $(INSTALL) --requirement $(PINS) --requirement $(MIT_PINS)
+	$< $(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)-x/.dev: $(VENV)-x/bin/python setup.cfg $(PINS) $(X_PINS)
+	@$< -c $(NEEDS_3_11)
+	$< $(INSTALL) --requirement $(PINS) --requirement $(X_PINS)
+	$< $(INSTALL) --no-deps --editable .
 	@touch $@

@@ -7,6 +7,7 @@ from albu_diffusemix.backends import create_backend, register_backend
 from albu_diffusemix.mixing import unmixed_images
 from albu_diffusemix.prompts import PAPER_PROMPTS, PAPER_TEMPLATE, lint_prompt
 from albu_diffusemix.transforms import PRESETS, DiffuseMix, FractalBlend, HalfConcat
+from albu_diffusemix.workers import worker_init_fn
 
 __version__ = "0.1.0"
 
@@ -21,4 +22,5 @@ __all__ = [
     "lint_prompt",
     "register_backend",
     "unmixed_images",
+    "worker_init_fn",
 ]

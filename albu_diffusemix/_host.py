@@ -8,22 +8,74 @@ plain scalars, `apply` does the work.
 import json
 import random
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import metadata
 from typing import Any
 
 import numpy as np
-from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
+
+try:
+    import albumentations
+except ModuleNotFoundError as error:
+    if error.name != "albumentations":
+        raise
+    raise ModuleNotFoundError(
+        "albu_diffusemix extends Albumentations, which is not installed: pip install albumentations "
+        "(MIT), or albumentationsx with torch and opencv-python-headless",
+        name=error.name,
+    ) from error
+
+from albumentations.core.composition import BaseCompose
+from albumentations.core.transforms_interface import BaseTransformInitSchema, BasicTransform, ImageOnlyTransform
 
 try:
     from albumentations.core.transform_params import SampledParams
 except ImportError:
     SampledParams = None
 
-__all__ = ["BaseTransformInitSchema", "HostTransform", "ImageOnlyTransform", "call_data"]
+__all__ = [
+    "HOST",
+    "BaseCompose",
+    "BaseTransformInitSchema",
+    "BasicTransform",
+    "HostTransform",
+    "ImageOnlyTransform",
+    "call_data",
+    "worker_seed",
+]
 
+LAST_MIT_RELEASE = (2, 0, 8)
+HOST = (
+    "albumentationsx"
+    if tuple(map(int, albumentations.__version__.split(".")[:3])) > LAST_MIT_RELEASE
+    else "albumentations"
+)
+"""Name of the distribution whose code runs."""
+
+
+def _warn_of_two_hosts() -> None:
+    mit, x = map(_installed_version, ("albumentations", "albumentationsx"))
+    if mit is None or x is None:
+        return
+    warnings.warn(
+        f"albumentations {mit} and albumentationsx {x} are both installed and write the same folder: what runs is a "
+        "mixture of their files. Keep one: pip uninstall -y albumentations albumentationsx, then pip install yours",
+        stacklevel=2,
+    )
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+_warn_of_two_hosts()
 
 _call_data: ContextVar[dict[str, Any]] = ContextVar("albu_diffusemix_call_data")
 
@@ -42,8 +94,8 @@ def _calling(data: dict[str, Any]) -> Iterator[None]:
         _call_data.reset(token)
 
 
-def _worker_seed() -> int | None:
-    """Seed of the DataLoader worker that this process is; None in any other process, or where torch is not loaded."""
+def worker_seed() -> int | None:
+    """Give the seed of the DataLoader worker that this process is; None in any other, or where torch is not loaded."""
     data = sys.modules.get("torch.utils.data")
     info = data.get_worker_info() if data is not None else None
     return None if info is None else int(info.seed)
@@ -63,6 +115,10 @@ class HostTransform:
         """Draw the parameters of one call: scalars that JSON can hold, from `rng` alone."""
         raise NotImplementedError
 
+    def applied_arguments(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Give the arguments of the constructor that fix what was drawn: what AlbumentationsX records as applied."""
+        raise NotImplementedError
+
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Sample for the MIT host and for AlbumentationsX before 2.4."""
         del params
@@ -78,6 +134,7 @@ class HostTransform:
         """Sample for AlbumentationsX from 2.4 on, whose `Compose(seed=)` reaches `sampling` alone."""
         del params, targets
         sampled = self.sample(sampling.py_random, data)
+        sampling.applied_overrides.update(self.applied_arguments(sampled))
         return sampled if SampledParams is None else SampledParams(params=sampled)
 
     def apply_with_params(self, params: Any, *args: Any, **data: Any) -> dict[str, Any]:
@@ -100,10 +157,10 @@ class HostTransform:
 
     def should_apply(self, *args: Any, **kwargs: Any) -> bool:
         """Decide by `p`, after a reseed where this process is a DataLoader worker that the MIT host left unseeded."""
-        worker_seed = _worker_seed()
-        if worker_seed is not None and worker_seed != self._seeded_for_worker:
-            self._seeded_for_worker = worker_seed
-            self.py_random = random.Random(f"{worker_seed}:{getattr(self, 'seed', None)}:{self._salt()}")
+        seed = worker_seed()
+        if seed is not None and seed != self._seeded_for_worker:
+            self._seeded_for_worker = seed
+            self.py_random = random.Random(f"{seed}:{getattr(self, 'seed', None)}:{self._salt()}")
         applies: bool = super().should_apply(*args, **kwargs)  # type: ignore[misc]
         return applies
 

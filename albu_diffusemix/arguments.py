@@ -3,6 +3,7 @@
 Every check raises ValueError: of any other error the host makes a warning, and builds the transform with its defaults.
 """
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,8 @@ def _at_least_one_prompt(values: tuple[str, ...] | None) -> tuple[str, ...] | No
 def _known_backend(spec: Any) -> Any:
     with _as_value_error():
         create_backend(spec)
-    return spec if isinstance(spec, str) else dict(spec)
+    # The same plain data that a file gives back: no tuples, no subclasses of str or float.
+    return json.loads(json.dumps(spec if isinstance(spec, str) else dict(spec)))
 
 
 def _known_fractals(source: str) -> str:

@@ -46,7 +46,7 @@ def write_pipeline(path: Path) -> None:
         [
             DiffuseMix(p=1),
             A.HorizontalFlip(p=0.5),
-            A.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
+            A.RandomBrightnessContrast(p=0.5),
         ],
     )
     path.parent.mkdir(parents=True, exist_ok=True)

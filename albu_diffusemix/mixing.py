@@ -138,6 +138,10 @@ class Concatenating:
             "key": self._metadata(data).get("key"),
         }
 
+    def applied_hybrid(self, params: dict[str, Any]) -> dict[str, Any]:
+        prompt = params["prompt"]
+        return {"mask_types": (params["mask_type"],), **({} if prompt is None else {"prompts": (prompt,)})}
+
     def hybrids(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
         """Form the hybrid of each image; one without a counterpart is given back as the same object."""
         mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
@@ -208,6 +212,9 @@ class Blending:
             "alpha": rng.uniform(*self.alpha_range),
             "fractal_index": rng.randrange(len(shared_library(self.fractals))),
         }
+
+    def applied_fractal(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"alpha_range": (params["alpha"], params["alpha"])}
 
     def blend(self, image: Image, params: dict[str, Any], out: Image | None = None) -> Image:
         height, width = image.shape[:2]

@@ -87,6 +87,9 @@ class HalfConcat(Concatenating, Mixing, ImageOnlyTransform):
     def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
         return self.sample_hybrid(rng, data)
 
+    def applied_arguments(self, params: dict[str, Any]) -> dict[str, Any]:
+        return self.applied_hybrid(params)
+
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
         return self.hybrids(images, params)
 
@@ -142,6 +145,9 @@ class FractalBlend(Blending, Mixing, ImageOnlyTransform):
     def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
         del data
         return self.sample_fractal(rng)
+
+    def applied_arguments(self, params: dict[str, Any]) -> dict[str, Any]:
+        return self.applied_fractal(params)
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
         return [self.blend(image, params) for image in images]
@@ -222,6 +228,9 @@ class DiffuseMix(Concatenating, Blending, Mixing, ImageOnlyTransform):
 
     def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
         return {**self.sample_hybrid(rng, data), **self.sample_fractal(rng)}
+
+    def applied_arguments(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {**self.applied_hybrid(params), **self.applied_fractal(params)}
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
         hybrids = self.hybrids(images, params)

@@ -1,8 +1,10 @@
 """Shared by all tests: a backend whose counterparts are easy to tell, and images of every allowed format."""
 
+import multiprocessing
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,13 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from albu_diffusemix.backends import Counterpart, Request, register_backend
 from albu_diffusemix.functional import crop
+from albu_diffusemix.mixing import trace
+
+# So that each worker of a fork server need not import them again.
+multiprocessing.set_forkserver_preload(["torch.utils.data", "albu_diffusemix", "skimage"])
+
+HOSTS_OWN = {"shape", "cols", "rows"}
+"""What the hosts add to a transform's parameters."""
 
 
 class Inverting:
@@ -68,3 +77,10 @@ def fractals(tmp_path: Path, rng: np.random.Generator) -> str:
 def make_image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     image = rng.integers(0, 256, shape, dtype=np.uint8)
     return image if dtype == "uint8" else (image / 255).astype(np.float32)
+
+
+def drawn(pipeline: Any, **data: Any) -> list[dict[str, Any]]:
+    """Run the pipeline, and give what each of our transforms drew, in order, without what the host adds."""
+    with trace() as calls:
+        pipeline(**data)
+    return [{name: value for name, value in call.params.items() if name not in HOSTS_OWN} for call in calls]

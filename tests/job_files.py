@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from albu_diffusemix._host import HOST
 from albu_diffusemix.cli import main
 from albu_diffusemix.generate import GenerateOptions, make_plan, run
 from albu_diffusemix.store import Store
@@ -72,9 +73,10 @@ def generate(data, store, *more, **backend):
 
 
 def environment(folder):
-    """For subprocesses: the tests' modules, and no torch, which the host would load and nobody here needs."""
+    """For subprocesses: the tests' modules, and no torch, which nobody here needs but AlbumentationsX."""
     (folder / "no_torch").mkdir(exist_ok=True)
-    (folder / "no_torch/torch.py").write_text("raise ImportError('not in this test')")
+    if HOST == "albumentations":
+        (folder / "no_torch/torch.py").write_text("raise ImportError('not in this test')")
     path = os.pathsep.join([str(folder / "no_torch"), str(TESTS)])
     return {**os.environ, "PYTHONPATH": path, "NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONWARNINGS": "default"}
 

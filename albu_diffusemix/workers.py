@@ -1,0 +1,94 @@
+"""Seeds of DataLoader workers, for the pipelines that the MIT host leaves with one seed in all of them."""
+
+import functools
+import inspect
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from albu_diffusemix._host import HOST, BaseCompose, BasicTransform, worker_seed
+
+__all__ = ["worker_init_fn"]
+
+MOST_PIPELINES = 64
+"""A list that is longer holds samples, not pipelines, and is not looked through."""
+
+
+def worker_init_fn(worker_id: int) -> None:
+    """Seed the native transforms of a DataLoader worker, for `DataLoader(..., worker_init_fn=worker_init_fn)`.
+
+    albumentations 2.0.8 hands every worker the same random numbers, and each epoch those of the first. The transforms
+    of this package mend that for themselves; this function mends it for the others of the pipeline. Each pipeline that
+    the data set holds is seeded from the worker's seed and its own: workers differ, epochs differ, and a run after
+    `torch.manual_seed` repeats. AlbumentationsX does all of that itself: there, nothing is done.
+
+    The pipeline may be an attribute of the data set, of a data set that it wraps, or of an object or function that it
+    calls; or a global name that such a function uses.
+
+    Args:
+        worker_id (int): Number of the worker, as torch gives it; the worker's seed is already its own.
+
+    Raises:
+        RuntimeError: Called in a process that is no DataLoader worker.
+
+    Examples:
+        >>> import torch
+        >>> from albu_diffusemix import worker_init_fn
+        >>> dataset = torch.utils.data.TensorDataset(torch.zeros(4))
+        >>> loader = torch.utils.data.DataLoader(dataset, num_workers=2, worker_init_fn=worker_init_fn)
+
+    """
+    seed = worker_seed()
+    if seed is None:
+        raise RuntimeError(
+            f"worker_init_fn({worker_id}) was called in a process that is no worker of a DataLoader; hand the function "
+            "itself to DataLoader(worker_init_fn=...)",
+        )
+    if HOST != "albumentations":
+        return
+    dataset = sys.modules["torch.utils.data"].get_worker_info().dataset
+    pipelines = list(_pipelines(dataset))
+    if not pipelines:
+        warnings.warn(
+            f"worker_init_fn found no Albumentations pipeline in the {type(dataset).__name__}: hold it as an attribute "
+            "of the data set, or the native transforms draw the same numbers in every worker",
+            stacklevel=2,
+        )
+    for pipeline in pipelines:
+        pipeline.set_random_seed(zlib.crc32(f"{seed}:{getattr(pipeline, 'seed', None)}".encode()))
+
+
+def _pipelines(dataset: Any) -> Iterator[Any]:
+    waiting, seen = [dataset], set()
+    while waiting:
+        holder = waiting.pop()
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if isinstance(holder, BaseCompose | BasicTransform):
+            yield holder
+        else:
+            waiting.extend(_held_by(holder))
+
+
+def _held_by(holder: Any) -> tuple[Any, ...]:
+    if isinstance(holder, ModuleType | type):
+        return ()
+    if isinstance(holder, dict | list | tuple):
+        return _few(holder)
+    if inspect.ismethod(holder):
+        return (holder.__self__, holder.__func__)
+    if inspect.isfunction(holder):
+        used = inspect.getclosurevars(holder)
+        return (*used.nonlocals.values(), *used.globals.values())
+    partial = (holder.func, holder.args, holder.keywords) if isinstance(holder, functools.partial) else ()
+    return (*partial, *getattr(holder, "__dict__", {}).values())
+
+
+def _few(held: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(held) > MOST_PIPELINES:
+        return ()
+    return tuple(held.values() if isinstance(held, dict) else held)
