@@ -182,7 +182,7 @@ class Concatenating:
         if not isinstance(given, np.ndarray):
             raise TypeError(f"{self.metadata_key}['counterpart'] must be a NumPy array; got {type(given).__name__}")
         size = images[0].shape[:2]
-        counterparts = [given] if len(images) == 1 and given.shape[:2] == size else list(given)
+        counterparts = [given] if len(images) == 1 and given.ndim in (2, 3) and given.shape[:2] == size else list(given)
         if [counterpart.shape[:2] for counterpart in counterparts] != [size] * len(images):
             raise ValueError(
                 f"{self.metadata_key}['counterpart'] must be one image of {size[0]}x{size[1]} for each of the target's "
