@@ -14,6 +14,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import cpuinfo
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -21,10 +22,13 @@ from benchmarks.lines import Line
 from benchmarks.report import ROWS, TIMES, Results, Row, lines_table, machine_line, pivot_table
 from benchmarks.side_by_side import SideBySide, Spread, Times
 
-SCALES = {"smoke": (1, 0.0), "usual": (15, 0.2), "full": (21, 0.4)}
+SCALES = {"smoke": (1, 0.0), "usual": (11, 0.3), "full": (15, 0.6)}
 """Rounds, and seconds a round."""
+LONG, ROUNDS_OF_LONG = 1.5, 5
+"""Seconds of a round from which on there are fewer of them."""
 
 _rows = pytest.StashKey[list[Row]]()
+_start = pytest.StashKey[tuple[float, float]]()
 
 
 def pytest_addoption(parser):
@@ -35,6 +39,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[_rows] = []
+    config.stash[_start] = _times_of_others()
     config.addinivalue_line("markers", "by_scale(name, smoke=, usual=, full=): values of a parameter at each scale")
 
 
@@ -65,7 +70,9 @@ class Measuring:
         rounds: int | None = None,
     ) -> Times:
         """Measure the candidates in rounds, which pytest-benchmark drives and times as well."""
-        comparison = SideBySide(candidates, SCALES[self.scale][1], clock, calls)
+        usual_rounds, round_seconds = SCALES[self.scale]
+        comparison = SideBySide(candidates, round_seconds, clock, calls)
+        rounds = rounds or (ROUNDS_OF_LONG if comparison.round_seconds > LONG else usual_rounds)
         self.repeat(comparison.round, rounds)
         return comparison.times()
 
@@ -88,8 +95,8 @@ def measuring(benchmark, request):
     return Measuring(benchmark, request.config)
 
 
-def pytest_benchmark_update_machine_info(machine_info):
-    machine_info["versions"] = versions()
+def pytest_benchmark_update_machine_info(config, machine_info):
+    machine_info["versions"] = {**versions(), "other processes kept": others_busy(config)}
 
 
 @functools.cache
@@ -118,8 +125,20 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section(title, sep="-")
         write(pivot_table(table))
     terminalreporter.section("against the lines")
-    write(machine_line(versions()))
+    write(machine_line({**versions(), "other processes kept": others_busy(config)}))
     write(lines_table(rows) if any(row.line for row in rows) else "none of these has a line")
+
+
+def others_busy(config):
+    """How many cores other processes kept busy during the run: the more, the less two runs agree."""
+    (before, start), (after, end) = config.stash[_start], _times_of_others()
+    return f"{max(0.0, after - before) / max(end - start, 1e-3):.1f} cores busy"
+
+
+def _times_of_others():
+    """Processor seconds of everybody but us and our children, and the time."""
+    whole, own = psutil.cpu_times(), os.times()
+    return sum(whole) - whole.idle - getattr(whole, "iowait", 0) - sum(own[:4]), own.elapsed
 
 
 def _processor():

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from skimage import data
 
+from albu_diffusemix.functional import HALVES
+
 COUNT = 8
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
@@ -21,6 +23,11 @@ def photographs(width, height, dtype="uint8"):
     """All of them at a size, uint8 or float32 in [0, 1]."""
     images = [resized(image, width, height) for image in originals()]
     return images if dtype == "uint8" else [np.float32(image) / 255 for image in images]
+
+
+def halves():
+    """A half for each photograph; all four occur, none of them always with the same mirror image."""
+    return [HALVES[(number + number // len(HALVES)) % len(HALVES)] for number in range(COUNT)]
 
 
 def negatives(images):

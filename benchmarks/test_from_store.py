@@ -14,13 +14,13 @@ import simplejpeg
 from albu_diffusemix import DiffuseMix
 from albu_diffusemix.backends import Request, shared_backend
 from albu_diffusemix.backends.precomputed.changes import change_of
-from albu_diffusemix.functional import HALVES, half_box
+from albu_diffusemix.functional import half_box
 from albu_diffusemix.jpeg import decode_box
 from albu_diffusemix.store import Source, Store
 from benchmarks.fractals import warm_fractals
 from benchmarks.lines import FROM_STORE
-from benchmarks.photographs import COUNT, as_jpeg, photographs
-from benchmarks.side_by_side import rotating
+from benchmarks.photographs import COUNT, as_jpeg, halves, photographs
+from benchmarks.side_by_side import Rotating
 from benchmarks.stores import key_of, make_store, stored_size
 
 SHAPES = [(256, 256, 256), (512, 512, 512), (500, 375, 256), (1024, 768, 512)]
@@ -45,8 +45,7 @@ def rgb_by_simplejpeg(data):
 
 
 def boxes_of(width, height):
-    """The four halves, so that each image meets all of them in turn."""
-    return [half_box(height, width, HALVES[(turn + turn // COUNT) % 4]) for turn in range(4 * COUNT)]
+    return [half_box(height, width, half) for half in halves()]
 
 
 @pytest.mark.by_scale("shape", smoke=[(64, 48, 32)], usual=SHAPES, full=SHAPES)
@@ -55,26 +54,25 @@ def test_against_one_decode(measuring, tmp_path, shape):
     images = photographs(width, height)
     keys = [key_of(number) for number in range(COUNT)]
     spec = make_store(tmp_path / "store", images, side)
-    pipeline, nothing = A.Compose([DiffuseMix(spec, p=1)], seed=7), A.Compose([A.NoOp(p=1)])
+    pipelines = [A.Compose([DiffuseMix(spec, mask_types=(half,), p=1)], seed=7) for half in halves()]
+    nothing = A.Compose([A.NoOp(p=1)])
     warm_fractals(height, width)
     store = Store.open(spec["store"])
     counterparts = [store.get(key, "0000")[0] for key in keys]
     stored = stored_size(width, height, side)
     ordinary, subsampled = [as_jpeg(image) for image in images], [cv2.imencode(".jpg", image)[1] for image in images]
     decodes = {
-        OPENCV: rotating(decoded, ordinary),
-        OPENCV_420: rotating(decoded, subsampled),
-        SIMPLEJPEG: rotating(rgb_by_simplejpeg, [data.tobytes() for data in ordinary]),
+        OPENCV: Rotating(decoded, ordinary),
+        OPENCV_420: Rotating(decoded, subsampled),
+        SIMPLEJPEG: Rotating(rgb_by_simplejpeg, [data.tobytes() for data in ordinary]),
     }
     ours = {
-        BY_KEY: rotating(partial(mixed, pipeline), images, keys),
-        BY_PIXELS: rotating(lambda image: pipeline(image=image), images),
-        "the backend alone": rotating(
-            partial(generate, shared_backend(spec)), 4 * images, 4 * keys, boxes_of(width, height)
-        ),
-        "half-decoding alone": rotating(decode_box, 4 * counterparts, boxes_of(*stored)),
-        "hashing the pixels": rotating(Source.of, images),
-        "an empty pipeline": rotating(lambda image: nothing(image=image), images),
+        BY_KEY: Rotating(mixed, pipelines, images, keys),
+        BY_PIXELS: Rotating(lambda pipeline, image: pipeline(image=image), pipelines, images),
+        "the backend alone": Rotating(partial(generate, shared_backend(spec)), images, keys, boxes_of(width, height)),
+        "half-decoding alone": Rotating(decode_box, counterparts, boxes_of(*stored)),
+        "hashing the pixels": Rotating(Source.of, images),
+        "an empty pipeline": Rotating(lambda image: nothing(image=image), images),
     }
     times = measuring.side_by_side({**decodes, **ours})
     column = f"{width}x{height}, counterparts {stored[0]}x{stored[1]}"
@@ -92,10 +90,10 @@ def test_the_alignment_guard(measuring, shape):
     images = photographs(width, height)
     unknown = Source(height, width, bytes(16))
     guards = {
-        "hash of each image": rotating(Source.of, images),
-        "all changes tried": rotating(lambda image: change_of(image, unknown), images),
+        "hash of each image": Rotating(Source.of, images),
+        "all changes tried": Rotating(lambda image: change_of(image, unknown), images),
     }
-    times = measuring.side_by_side({OPENCV: rotating(decoded, [as_jpeg(image) for image in images]), **guards})
+    times = measuring.side_by_side({OPENCV: Rotating(decoded, [as_jpeg(image) for image in images]), **guards})
     for name in guards:
         measuring.report(
             "The alignment guard, in OpenCV's decodes", name, f"{width}x{height}", times.ratio(name, OPENCV)

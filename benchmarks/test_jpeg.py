@@ -8,7 +8,7 @@ from albu_diffusemix.functional import HALVES, half_box
 from albu_diffusemix.jpeg import cut, decode, decode_box, encode
 from benchmarks.lines import FROM_STORE
 from benchmarks.photographs import QUALITY, as_jpeg, photographs
-from benchmarks.side_by_side import Spread, rotating
+from benchmarks.side_by_side import Rotating, Spread
 
 WHOLE, HALF_TABLE = "a whole decode by OpenCV", "A half decoded, in whole decodes by OpenCV"
 
@@ -19,10 +19,10 @@ def test_decode_a_half(measuring, side):
     images = photographs(side, side)
     files, ordinary = [encode(image) for image in images], [as_jpeg(image) for image in images]
     boxes = {half: [half_box(side, side, half)] * len(images) for half in HALVES}
-    ours = {half: rotating(decode_box, files, boxes[half]) for half in HALVES}
-    cuts = {f"cutting the {half}, without decoding": rotating(cut, files, boxes[half]) for half in ("left", "top")}
-    whole = {WHOLE: rotating(lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR), ordinary)}
-    times = measuring.side_by_side({**whole, "the whole, with markers": rotating(decode, files), **ours, **cuts})
+    ours = {half: Rotating(decode_box, files, boxes[half]) for half in HALVES}
+    cuts = {f"cutting the {half}, without decoding": Rotating(cut, files, boxes[half]) for half in ("left", "top")}
+    whole = {WHOLE: Rotating(lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR), ordinary)}
+    times = measuring.side_by_side({**whole, "the whole, with markers": Rotating(decode, files), **ours, **cuts})
     column = f"{side} px"
     mean = Spread.of(np.mean([times.rounds[half] for half in HALVES], axis=0) / times.rounds[WHOLE])
     measuring.report(HALF_TABLE, "mean of the four halves", column, mean, line=FROM_STORE)
@@ -34,9 +34,9 @@ def test_decode_a_half(measuring, side):
 
 def test_encode_against_opencv(measuring, side):
     images = photographs(side, side)
-    by_opencv = rotating(
+    by_opencv = Rotating(
         lambda pixels: cv2.imencode(".jpg", pixels, QUALITY),
         [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images],
     )
-    times = measuring.side_by_side({"ours": rotating(encode, images), "OpenCV's": by_opencv})
+    times = measuring.side_by_side({"ours": Rotating(encode, images), "OpenCV's": by_opencv})
     measuring.report("What restart markers cost", "time to encode", f"{side} px", times.ratio("ours", "OpenCV's"))

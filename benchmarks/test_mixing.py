@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from albu_diffusemix import DiffuseMix
-from albu_diffusemix.functional import HALVES, fractal_blend, half_concat
+from albu_diffusemix.functional import fractal_blend, half_concat
 from benchmarks import array_mixing, released_mixing
 from benchmarks.fractals import fractals, warm_fractals
 from benchmarks.lines import AGAINST_RELEASED
-from benchmarks.photographs import COUNT, negatives, photographs
-from benchmarks.side_by_side import rotating
+from benchmarks.photographs import COUNT, halves, negatives, photographs
+from benchmarks.side_by_side import Rotating
 
 ALPHA = released_mixing.ALPHA
 SIDE = 256
@@ -35,10 +35,6 @@ def with_seam(image, counterpart, fractal, side):
     return both(image, counterpart, fractal, side, released_mixing.SEAM / SIDE)
 
 
-def halves():
-    return [HALVES[number % len(HALVES)] for number in range(COUNT)]
-
-
 def saved(images, folder):
     """The images in files of 512 px, as fractals usually come."""
     paths = [folder / f"{number}.jpg" for number in range(len(images))]
@@ -52,25 +48,25 @@ def test_against_the_released_codes_stage(measuring, tmp_path):
     counterparts, large = negatives(images), fractals(512)
     pictures, others, patterns = (list(map(Image.fromarray, arrays)) for arrays in (images, counterparts, large))
     paths, sides = saved(large, tmp_path), [released_mixing.SIDES[number % 2] for number in range(COUNT)]
-    pipeline = A.Compose([DiffuseMix(p=1)], seed=7)
+    pipelines = [A.Compose([DiffuseMix(mask_types=(half,), p=1)], seed=7) for half in halves()]
     warm_fractals(SIDE, SIDE)
 
-    def in_compose(image, counterpart):
+    def in_compose(pipeline, image, counterpart):
         return pipeline(image=image, diffusemix_metadata={"counterpart": counterpart})
 
     at_hand, from_file = "fractal at hand", "fractal read from its file"
     ours = {
-        "half_concat and fractal_blend on arrays": rotating(both, images, counterparts, fractals(SIDE), halves()),
-        "the same with the released code's seam": rotating(with_seam, images, counterparts, fractals(SIDE), sides),
-        "half_concat and fractal_blend from PIL to PIL": rotating(
+        "half_concat and fractal_blend on arrays": Rotating(both, images, counterparts, fractals(SIDE), halves()),
+        "the same with the released code's seam": Rotating(with_seam, images, counterparts, fractals(SIDE), sides),
+        "half_concat and fractal_blend from PIL to PIL": Rotating(
             pil_to_pil, pictures, others, fractals(SIDE), halves()
         ),
-        "DiffuseMix in Compose": rotating(in_compose, images, counterparts),
+        "DiffuseMix in Compose": Rotating(in_compose, pipelines, images, counterparts),
     }
     times = measuring.side_by_side(
         {
-            at_hand: rotating(released_mixing.mix, pictures, others, patterns, sides),
-            from_file: rotating(released_mixing.mix_from_file, pictures, others, paths, sides),
+            at_hand: Rotating(released_mixing.mix, pictures, others, patterns, sides),
+            from_file: Rotating(released_mixing.mix_from_file, pictures, others, paths, sides),
             **ours,
         }
     )
@@ -94,18 +90,18 @@ def test_against_other_mixing_and_the_floor(measuring, size, dtype):
 
     def copy(number_of_images):
         rows = round(number_of_images * size)
-        return rotating(lambda stack: np.copyto(target[:rows], stack[:rows]), stacks)
+        return Rotating(lambda stack: np.copyto(target[:rows], stack[:rows]), stacks)
 
     ours = {
-        "half_concat": rotating(half_concat, images, counterparts, halves()),
-        "fractal_blend": rotating(lambda image, fractal: fractal_blend(image, fractal, ALPHA), images, patterns),
-        "both": rotating(both, images, counterparts, patterns, halves()),
+        "half_concat": Rotating(half_concat, images, counterparts, halves()),
+        "fractal_blend": Rotating(lambda image, fractal: fractal_blend(image, fractal, ALPHA), images, patterns),
+        "both": Rotating(both, images, counterparts, patterns, halves()),
     }
     others = {
-        "PixMix, add": rotating(array_mixing.pixmix_add, images, patterns, weights, weights[::-1]),
-        "PixMix, multiply": rotating(array_mixing.pixmix_multiply, images, patterns, weights, weights[::-1]),
-        "mixup": rotating(array_mixing.mixup, images, counterparts, weights),
-        "CutMix": rotating(array_mixing.cutmix, images, counterparts, boxes),
+        "PixMix, add": Rotating(array_mixing.pixmix_add, images, patterns, weights, weights[::-1]),
+        "PixMix, multiply": Rotating(array_mixing.pixmix_multiply, images, patterns, weights, weights[::-1]),
+        "mixup": Rotating(array_mixing.mixup, images, counterparts, weights),
+        "CutMix": Rotating(array_mixing.cutmix, images, counterparts, boxes),
     }
     copies = {f"{number:g} copies": copy(number) for number in sorted(set(COPIES.values()))}
     times = measuring.side_by_side({**ours, **others, **copies})

@@ -17,7 +17,7 @@ import xxhash
 
 from albu_diffusemix.store import Recipe, Source, Store
 from benchmarks.lines import LOOKUP, LOOKUP_GROWTH, OPEN, WORKER_MEMORY
-from benchmarks.side_by_side import Spread, rotating
+from benchmarks.side_by_side import Rotating, Spread
 from benchmarks.stores import IMAGE, make_synthetic
 
 MILLION = 1_000_000
@@ -76,7 +76,7 @@ def asking(ask, kind, synthetic):
     batches = [synthetic.sample(BATCH, seed) for seed in range(50)]
     if kind == "pixels":
         batches = [[store.variants(key)[0].source.pixels for key in keys] for keys in batches]
-    return rotating(lambda batch: [ask(store, question) for question in batch], batches)
+    return Rotating(lambda batch: [ask(store, question) for question in batch], batches, alike=True)
 
 
 WORKER = """
@@ -153,7 +153,7 @@ def test_by_the_number_of_parts(measuring, tmp_path):
 def reading(synthetic):
     store = Store.open(synthetic.path)
     batches = [synthetic.sample(READS, seed) for seed in range(50)]
-    return rotating(lambda batch: [store.get(key, "0000") for key in batch], batches)
+    return Rotating(lambda batch: [store.get(key, "0000") for key in batch], batches, alike=True)
 
 
 def opening(path, _turn):
@@ -201,7 +201,10 @@ def test_reading_and_writing(measuring, tmp_path):
     rows = list(store.rows())
     random.Random(0).shuffle(rows)
     times = measuring.side_by_side(
-        {"read": rotating(store.read, rows), "its check": rotating(xxhash.xxh3_64_intdigest, images)}
+        {
+            "read": Rotating(store.read, rows, alike=True),
+            "its check": Rotating(xxhash.xxh3_64_intdigest, images, alike=True),
+        }
     )
     verify = [timed(lambda _: store.verify(), [None]) / count for _ in range(3)]
     report = partial(measuring.report, "An image of 24 kB in the store", column="", unit="us")

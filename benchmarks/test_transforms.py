@@ -11,8 +11,8 @@ from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat
 from albu_diffusemix.prompts import PAPER_PROMPTS
 from benchmarks.fractals import warm_fractals
 from benchmarks.lines import AGAINST_BRIGHTNESS
-from benchmarks.photographs import negatives, photographs
-from benchmarks.side_by_side import rotating
+from benchmarks.photographs import halves, negatives, photographs
+from benchmarks.side_by_side import Rotating
 
 COPY = "a plain copy"
 BRIGHTNESS = "RandomBrightnessContrast"
@@ -33,12 +33,22 @@ pytestmark = [
 ]
 
 
+def each_half(make, images, metadata):
+    """Ours in Compose, a pipeline for each half in turns, so that every round holds each of them equally often."""
+    pipelines = [A.Compose([make(mask_types=(half,), p=1)], seed=7) for half in halves()]
+    return Rotating(lambda pipeline, image, more: pipeline(image=image, **more), pipelines, images, metadata)
+
+
+def each_prompt(make, images):
+    """Ours in Compose with the default backend, a pipeline for each prompt in turns."""
+    pipelines = [A.Compose([make(prompts=(prompt,), p=1)], seed=7) for prompt in PAPER_PROMPTS]
+    return Rotating(lambda pipeline, image: pipeline(image=image), pipelines, (2 * images)[: len(pipelines)])
+
+
 def in_compose(transform, images, metadata=None):
-    """The pipeline of this one transform, called with the next image and its metadata."""
-    pipeline = A.Compose([transform], seed=7)
-    if metadata is None:
-        return rotating(lambda image: pipeline(image=image), images)
-    return rotating(lambda image, more: pipeline(image=image, **more), images, metadata)
+    """A transform that costs the same for every image, in Compose."""
+    pipeline, metadata = A.Compose([transform], seed=7), metadata or [{}] * len(images)
+    return Rotating(lambda image, more: pipeline(image=image, **more), images, metadata, alike=True)
 
 
 def natives(images):
@@ -72,30 +82,24 @@ def test_counterpart_in_memory(measuring, size, dtype):
     at_hand = [{"diffusemix_metadata": {"counterpart": counterpart}} for counterpart in negatives(images)]
     warm_fractals(size, size)
     ours = {
-        "HalfConcat": in_compose(HalfConcat(p=1), images, at_hand),
+        "HalfConcat": each_half(HalfConcat, images, at_hand),
         "FractalBlend": in_compose(FractalBlend(p=1), images),
-        "DiffuseMix": in_compose(DiffuseMix(p=1), images, at_hand),
+        "DiffuseMix": each_half(DiffuseMix, images, at_hand),
     }
     target = np.empty_like(images[0])
-    floor = {COPY: rotating(lambda image: np.copyto(target, image), images)}
+    floor = {COPY: Rotating(lambda image: np.copyto(target, image), images, alike=True)}
     times = measuring.side_by_side({**ours, **natives(images), **floor})
     report_all(measuring, times, ours, dtype, size)
     report_times(measuring, times, [*floor, *NATIVE, *ours], dtype, size)
-
-
-def with_each_prompt(transform, images):
-    """Pipelines of one prompt each, in turns, so that each round holds every prompt equally often."""
-    pipelines = [A.Compose([transform(prompts=(prompt,), p=1)], seed=7) for prompt in PAPER_PROMPTS]
-    return lambda turn: pipelines[turn % len(pipelines)](image=images[turn % len(images)])
 
 
 def test_procedural_counterpart(measuring, size, dtype):
     images = photographs(size, size, dtype)
     warm_fractals(size, size)
     ours = {
-        "HalfConcat, procedural": with_each_prompt(HalfConcat, images),
-        "DiffuseMix, procedural": with_each_prompt(DiffuseMix, images),
+        "HalfConcat, procedural": each_prompt(HalfConcat, images),
+        "DiffuseMix, procedural": each_prompt(DiffuseMix, images),
     }
-    times = measuring.side_by_side({**ours, **natives(images)}, calls=2 * len(PAPER_PROMPTS), rounds=7)
+    times = measuring.side_by_side({**ours, **natives(images)})
     report_all(measuring, times, ours, dtype, size)
     report_times(measuring, times, ours, dtype, size)

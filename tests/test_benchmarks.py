@@ -133,7 +133,11 @@ def test_no_two_candidates_of_a_turn_get_the_same_input():
 
 
 def test_interruptions_do_not_count():
-    assert side_by_side.middle_mean([1, 1, 1, 1, 1, 1, 1, 900]) == 1
+    assert side_by_side.undisturbed([[1, 900, 900, 900, 1, 900, 900, 900]]) == 1
+
+
+def test_an_input_that_costs_more_counts_as_much_as_one_that_costs_less():
+    assert side_by_side.undisturbed([[1, 1, 1, 1], [5, 5, 5, 900]]) == 3
 
 
 @pytest.mark.parametrize(("side", "mask_type"), [("right", "right"), ("bottom", "bottom")])
