@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 CALIBRATING_TURNS = 3
 CALLS_OF_AN_INPUT = 3
 CLOCK_READINGS = 200
+BALLAST, BALLAST_PIECES = 1 << 20, 9
+"""Bytes at most of a piece of memory that shifts the others, and how many there are."""
 
 
 class Spread(NamedTuple):
@@ -64,6 +66,10 @@ class Rotating:
         self._rows = list(zip(*columns, strict=True))
         self.inputs = 1 if alike else len(self._rows)
 
+    def move(self) -> None:
+        """Copy the inputs to other memory."""
+        self._rows = moved(self._rows)
+
     def __call__(self, turn: int) -> Any:
         """Call with the row of this turn."""
         return self._function(*self._rows[turn % len(self._rows)])
@@ -95,13 +101,18 @@ class SideBySide:
         self._clock = clock
         self._order = random.Random(0)
         self._turns = itertools.count()
+        self._ballast: list[NDArray[np.uint8]] = []
         self._rounds: list[dict[str, float]] = []
         turn = 0.0 if calls else self._turn_seconds()
         self._calls = calls or self._calls_that_fit(round_seconds, turn)
         self.round_seconds = self._calls * turn
 
     def round(self) -> None:
-        """Measure one round more."""
+        """Measure one round more, with inputs and heap in another place: that alone moves a figure by a tenth."""
+        self._ballast = [np.ones(self._order.randrange(BALLAST), np.uint8) for _ in range(BALLAST_PIECES)]
+        for function in self._candidates.values():
+            if isinstance(function, Rotating):
+                function.move()
         seconds = self._turns_of(self._calls)
         cost = self._clock_cost()
         self._rounds.append({name: max(undisturbed(taken) - cost, 1e-9) for name, taken in seconds.items()})
@@ -138,6 +149,17 @@ class SideBySide:
     def _clock_cost(self) -> float:
         readings = [-self._clock() + self._clock() for _ in range(CLOCK_READINGS)]
         return float(np.median(readings))
+
+
+def moved(value: Any) -> Any:
+    """Copy the arrays and bytes inside of lists, tuples and dicts; everything else stays the same object."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {name: moved(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(each) for each in value)
+    return bytes(bytearray(value)) if isinstance(value, bytes) else value
 
 
 def undisturbed(calls_by_input: Iterable[list[float]]) -> float:
