@@ -152,12 +152,12 @@ class SideBySide:
 
 
 def moved(value: Any) -> Any:
-    """Copy the arrays and bytes inside of lists, tuples and dicts; everything else stays the same object."""
+    """Copy the arrays and bytes inside of plain lists, tuples and dicts; everything else stays the same object."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, dict):
         return {name: moved(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
+    if type(value) in {list, tuple}:
         return type(value)(moved(each) for each in value)
     return bytes(bytearray(value)) if isinstance(value, bytes) else value
 

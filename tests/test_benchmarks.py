@@ -132,6 +132,15 @@ def test_no_two_candidates_of_a_turn_get_the_same_input():
     assert all(one != other for one, other in zip(*met.values(), strict=True))
 
 
+def test_moved_inputs_are_equal_and_lie_elsewhere():
+    image, row = np.arange(4), Spread(1, 0, 2)
+    copy, same = side_by_side.moved([(image, {"data": b"abc"}), row])
+    assert np.array_equal(copy[0], image)
+    assert not np.shares_memory(copy[0], image)
+    assert copy[1] == {"data": b"abc"}
+    assert same is row
+
+
 def test_interruptions_do_not_count():
     assert side_by_side.undisturbed([[1, 900, 900, 900, 1, 900, 900, 900]]) == 1
 
