@@ -7,10 +7,11 @@ NEEDS_3_11 := 'import sys; sys.exit(sys.version_info < (3, 11) and "the developm
 PINS := tests/requirements.txt
 MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
+BENCH := $(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 
-.PHONY: help demo test test-x lint format docs bench fractals pictures clean
+.PHONY: help demo test test-x lint format docs bench bench-full plots fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -42,8 +43,17 @@ docs: $(VENV)/.dev ## Build the documentation into docs/_build/html and run its 
 	$(BIN)/sphinx-build -n -W -q -b html docs docs/_build/html
 	$(BIN)/sphinx-build -n -W -q -b doctest docs docs/_build/doctest
 
-bench: $(VENV)/.dev ## Measure, and compare with the lines of the design
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -p no:randomly -s
+bench: $(VENV)/.dev ## Measure side by side, and compare with the project's lines (under 6 minutes)
+	@mkdir -p build
+	$(BENCH) --benchmark-json build/bench.json
+
+bench-full: $(VENV)/.dev ## The same with all sizes and more rounds
+	@mkdir -p build
+	$(BENCH) --scale full --benchmark-json build/bench-full.json
+
+plots: $(VENV)/.dev ## Write the figures of the last bench-full into the documentation, as tables and plots
+	$(BIN)/python -m benchmarks.tables build/bench-full.json docs/performance.md docs/scaling.md
+	$(BIN)/python -m benchmarks.plots build/bench-full.json docs/pictures
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
 	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check

@@ -26,9 +26,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from albu_diffusemix.backends import Request, create_backend
 from albu_diffusemix.backends.instruct_pix2pix import PRESETS
 from albu_diffusemix.prompts import PAPER_PROMPTS, PAPER_TEMPLATE
-
-LINES = {"paper": 8, "fast": 35, "fastest": 90}
-"""How many times faster than the loop each preset is meant to be, on an H100 (DESIGN, section 8)."""
+from benchmarks.lines import GENERATION
 
 LOOP_STEPS = 100
 MATRIX = 8192
@@ -127,7 +125,7 @@ def measure(
             nonfinite=0,
         )
     ]
-    ways = [(preset, with_compile) for with_compile in compiled for preset in LINES]
+    ways = [(preset, with_compile) for with_compile in compiled for preset in GENERATION]
     for preset, with_compile in ways:
         options = {"preset": preset, "compile": with_compile, "batch_size": batch_size}
         if steps is not None:
@@ -149,8 +147,8 @@ def table(rates: list[Rate], peak: float, title: str) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for rate in rates:
-        ratio, line = rate.images_per_second / loop, LINES.get(rate.way)
-        verdict = "" if line is None else f"{line} x, {'met' if ratio >= line else 'MISSED'}"
+        ratio, line = rate.images_per_second / loop, GENERATION.get(rate.way)
+        verdict = "" if line is None else f"{line} x, {line.verdict(ratio)}"
         rows.append(
             f"| {rate.way} | {'yes' if rate.compiled else 'no'} | {rate.images_per_second:.2f} | {rate.tflop:.1f} "
             f"| {rate.images_per_second * rate.tflop / peak:.1%} | {ratio:.1f} x | {verdict} |"

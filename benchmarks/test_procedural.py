@@ -1,39 +1,34 @@
-"""Milliseconds for one counterpart of 256x256 on one core, for each prompt; the design's line is 30."""
+"""Milliseconds for one procedural counterpart on one core, for each prompt, each with a new seed every time."""
 
-import cv2
+import itertools
+
 import numpy as np
 import pytest
-from skimage import data
 
 from albu_diffusemix.backends import Request
 from albu_diffusemix.backends.procedural import EFFECTS, Procedural
+from benchmarks.lines import PROCEDURAL
+from benchmarks.photographs import photographs
+
+LINE_AT = 256
 
 
-@pytest.fixture(autouse=True)
-def one_core():
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
+@pytest.mark.by_scale("size", smoke=[32], usual=[256], full=[256, 512, 1024])
+def test_each_prompt(measuring, size):
+    images, backend = photographs(size, size), Procedural()
+    seeds = itertools.cycle(np.random.default_rng(0).integers(0, 1 << 31, 1000).tolist())
 
+    def drawing(prompt):
+        def draw(turn):
+            return backend.generate(
+                [Request(images[turn % len(images)], prompt, next(seeds), None, (0, 0, size, size))]
+            )
 
-@pytest.fixture(scope="module")
-def table():
-    rows = {}
-    yield rows
-    print("\n\nprocedural, 256x256, one core (ms)\n  prompt                  median     max")
-    for prompt, (median, slowest) in sorted(rows.items(), key=lambda row: -row[1][0]):
-        print(f"  {prompt:22s}  {median:6.1f}  {slowest:6.1f}")
+        return draw
 
-
-@pytest.mark.parametrize("prompt", EFFECTS)
-def test_one_counterpart(benchmark, prompt, table):
-    image = cv2.resize(data.astronaut(), (256, 256), interpolation=cv2.INTER_AREA)
-    seeds = iter(np.random.default_rng(0).integers(0, 1 << 31, 1000).tolist())
-
-    def fresh_request():
-        return ([Request(image, prompt, next(seeds), None, (0, 0, 256, 256))],), {}
-
-    benchmark.pedantic(Procedural().generate, setup=fresh_request, rounds=40, warmup_rounds=3)
-    if benchmark.stats is not None:  # pytest-benchmark measures nothing when it is disabled
-        table[prompt] = (1000 * benchmark.stats.stats.median, 1000 * benchmark.stats.stats.max)
+    times = measuring.side_by_side({prompt: drawing(prompt) for prompt in EFFECTS}, calls=8)
+    slowest_first = sorted(EFFECTS, key=lambda prompt: -times.seconds(prompt).value)
+    for prompt in slowest_first:
+        line = PROCEDURAL if size == LINE_AT and prompt == slowest_first[0] else None
+        spread = times.seconds(prompt, 1e3)
+        measuring.report("A procedural counterpart", prompt, f"{size} px", spread, unit="ms", line=line)

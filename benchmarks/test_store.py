@@ -1,120 +1,82 @@
-"""The store at 10 thousand, 100 thousand and a million entries: opening, looking up, private memory; reading, writing.
+"""The store at up to a million entries: opening, looking up, private memory; reading and writing real images.
 
-The entries are synthetic, the files are real: indexes as the store writes them, parts of the right sizes (with holes in
-place of images, which a lookup does not read).
+The entries are synthetic, the files are real: indexes as the store writes them, parts of the right sizes that are
+holes, so that every image reads as zeros. Random keys, batches of them alternating between the sizes.
 """
 
+import itertools
 import os
 import random
 import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
 import xxhash
 
 from albu_diffusemix.store import Recipe, Source, Store
-from albu_diffusemix.store.index import ROW, Part
-from albu_diffusemix.store.indexing import _assemble
-from albu_diffusemix.store.keys import hash_key
+from benchmarks.lines import LOOKUP, LOOKUP_GROWTH, OPEN, WORKER_MEMORY
+from benchmarks.side_by_side import Rotating, Spread
+from benchmarks.stores import IMAGE, make_synthetic
 
-OPEN_LINE, LOOKUP_LINE, MEMORY_LINE, GROWTH_LINE = 20e-3, 20e-6, 20.0, 1.5
-SIZES = (10_000, 100_000, 1_000_000)
-A_PART, IMAGE, PLACE = 10_000, 24_000, 26_624
-ROUNDS, BATCH = 60, 200
-
-
-class Synthetic(NamedTuple):
-    path: Path
-    keys: list[str]
-
-    def sample(self, count, seed):
-        return random.Random(seed).choices(self.keys, k=count)
+MILLION = 1_000_000
+SIZES = {"smoke": (100, 200), "usual": (10_000, 100_000, MILLION), "full": (10_000, 30_000, 100_000, 300_000, MILLION)}
+PARTS = {"smoke": (200, (2, 20)), "usual": (200_000, (20, 200, 2000)), "full": (200_000, (20, 200, 2000))}
+"""Entries, and the parts that they lie in. 2,000 parts are 500 GB."""
+BATCH, READS, FIRST = 200, 20, 20
+LOOKUPS_OF_A_WORKER = {"smoke": 1000, "usual": 50_000, "full": 150_000}
+LOOKUPS = {
+    "a key": Store.variants,
+    "a key that is not there": lambda store, key: store.variants(f"other/{key}"),
+    "pixels": Store.variants_by_pixels,
+}
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory):
+def stores(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("stores")
-    return {count: make_synthetic(folder / f"{count}.dm", count) for count in SIZES}
+    sizes = SIZES[request.config.getoption("scale")]
+    return {count: make_synthetic(folder / f"{count}.dm", count) for count in sizes}
 
 
-def make_synthetic(path, count):
-    """A merged index of one counterpart each of `count` sources, and parts with holes."""
-    Store.create(path, Recipe("procedural", "f00d", ("snowy",)))
-    keys = [f"n{number % 1000:08d}/n{number % 1000:08d}_{number}.JPEG" for number in range(count)]
-    texts = [key.encode() for key in keys]
-    lengths = np.array([len(text) for text in texts])
-    numbers = np.arange(count)
-    rows = np.zeros(count, ROW)
-    rows["key_hi"], rows["key_lo"] = np.frombuffer(b"".join(map(hash_key, keys)), ">u8").reshape(-1, 2).T
-    rows["pixels_hi"], rows["pixels_lo"] = np.random.default_rng(0).integers(0, 2**64, (2, count), dtype=np.uint64)
-    rows["key_at"], rows["key_length"] = np.cumsum(lengths) - lengths, lengths
-    rows["part"], rows["offset"] = numbers // A_PART, 512 + numbers % A_PART * PLACE
-    rows["length"], rows["height"], rows["width"], rows["seed"] = IMAGE, 375, 500, numbers
-    rows["variant"], rows["prompt"], rows["encoding"] = 1, 2, 1
-    parts = [Part(f"part-{number:05d}", A_PART * PLACE + 1024, "00" * 16) for number in range(count // A_PART)]
-    for part in parts:
-        (path / "parts" / f"{part.name}.tar").touch()
-        os.truncate(path / "parts" / f"{part.name}.tar", part.size)
-    texts = np.frombuffer(b"".join(texts), np.uint8)
-    _assemble(parts, {}, rows, ["", "0000", "snowy"], texts, path / "index" / "merged.idx").save()
-    return Synthetic(path, keys)
+def at_a_million(line, count):
+    return line if count == MILLION else None
 
 
-def timed(function, arguments):
-    """Seconds a call."""
-    start = time.perf_counter()
-    for argument in arguments:
-        function(argument)
-    return (time.perf_counter() - start) / len(arguments)
+def entries(count):
+    return f"{count:,} entries"
 
 
-def verdict(value, line):
-    return f"line {line:g}: {'met' if value <= line else 'MISSED'}"
+def test_opening(measuring, stores):
+    candidates = {count: lambda _turn, path=synthetic.path: Store.open(path) for count, synthetic in stores.items()}
+    times = measuring.side_by_side(candidates, time.perf_counter, calls=10)
+    for count in stores:
+        line, spread = at_a_million(OPEN, count), times.seconds(count, 1e3)
+        measuring.report("The store", "open", entries(count), spread, unit="ms", line=line)
 
 
-def test_opening(benchmark, stores):
-    times = {count: [] for count in SIZES}
-    for _ in range(ROUNDS):
-        for count, synthetic in stores.items():
-            times[count].append(timed(Store.open, [synthetic.path]))
-    print("\nopen")
-    for count, seconds in times.items():
-        print(f"  {count:9,} entries  {np.median(seconds) * 1e3:6.2f} ms, slowest {max(seconds) * 1e3:6.2f} ms")
-    slowest = max(times[SIZES[-1]]) * 1e3
-    print(f"  the slowest at a million, {verdict(slowest, OPEN_LINE * 1e3)}")
-    benchmark.extra_info.update(milliseconds=slowest)
-    benchmark(Store.open, stores[SIZES[-1]].path)
+@pytest.mark.parametrize("kind", LOOKUPS)
+def test_looking_up(measuring, stores, kind):
+    ask = LOOKUPS[kind]
+    candidates = {count: asking(ask, kind, synthetic) for count, synthetic in stores.items()}
+    times = measuring.side_by_side(candidates)
+    for count in stores:
+        line, spread = at_a_million(LOOKUP, count), times.seconds(count, 1e6 / BATCH)
+        measuring.report("The store", f"look up {kind}", entries(count), spread, unit="us", line=line)
+    smallest, *_, largest = stores
+    growth = times.ratio(largest, smallest)
+    column = f"{largest:,} / {smallest:,}"
+    measuring.report("Growth of a look-up", kind, column, growth, line=at_a_million(LOOKUP_GROWTH, largest))
 
 
-def test_looking_up(benchmark, stores):
-    """Batches of random keys alternate between the sizes, so a busy machine disturbs them alike."""
-    opened = {count: Store.open(synthetic.path) for count, synthetic in stores.items()}
-    kinds = {
-        "variants of a key": Store.variants,
-        "a key that is not there": lambda store, key: store.variants(f"other/{key}"),
-        "variants by pixels": Store.variants_by_pixels,
-    }
-    print("\nlook up: us at", ", ".join(f"{count:,}" for count in SIZES))
-    for kind, ask in kinds.items():
-        times = {count: [] for count in SIZES}
-        for number in range(ROUNDS):
-            for count, store in opened.items():
-                questions = stores[count].sample(BATCH, number)
-                if kind == "variants by pixels":
-                    questions = [store.variants(key)[0].source.pixels for key in questions]
-                times[count].append(timed(partial(ask, store), questions))
-        medians = [float(np.median(times[count])) for count in SIZES]
-        growth = float(np.median(np.divide(times[SIZES[-1]], times[SIZES[0]])))
-        print(f"  {kind:24}", *(f"{seconds * 1e6:6.1f}" for seconds in medians), f"  {growth:.2f} x")
-        print(f"    {verdict(medians[-1] * 1e6, LOOKUP_LINE * 1e6)}; growth {verdict(growth, GROWTH_LINE)}")
-        benchmark.extra_info.update({kind: medians, f"growth, {kind}": growth})
-    keys = iter(stores[SIZES[-1]].sample(1_000_000, -1))
-    benchmark.pedantic(lambda: opened[SIZES[-1]].variants(next(keys)), rounds=50, iterations=100)
+def asking(ask, kind, synthetic):
+    """Ask for one of many batches of random keys at each turn."""
+    store = Store.open(synthetic.path)
+    batches = [synthetic.sample(BATCH, seed) for seed in range(50)]
+    if kind == "pixels":
+        batches = [[store.variants(key)[0].source.pixels for key in keys] for keys in batches]
+    return Rotating(lambda batch: [ask(store, question) for question in batch], batches, alike=True)
 
 
 WORKER = """
@@ -125,10 +87,10 @@ def private():
     lines = open("/proc/self/smaps_rollup").read().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))) / 1024
 
-path, count = sys.argv[1], int(sys.argv[2])
+path, count, lookups = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 before = private()
 store = Store.open(path)
-for number in random.Random(0).choices(range(count), k=150_000):
+for number in random.Random(0).choices(range(count), k=lookups):
     assert store.variants(f"n{number % 1000:08d}/n{number % 1000:08d}_{number}.JPEG")
 print("done", flush=True)
 sys.stdin.readline()
@@ -137,9 +99,9 @@ sys.stdin.readline()
 """
 
 
-def private_memory(synthetic):
-    """Let two workers look up 150,000 random keys each; return the MB that only one of them holds while both live."""
-    command = [sys.executable, "-c", WORKER, str(synthetic.path), str(len(synthetic.keys))]
+def private_memory(synthetic, lookups):
+    """Let two workers look up as many random keys each; return the MB that only one of them holds while both live."""
+    command = [sys.executable, "-c", WORKER, str(synthetic.path), str(len(synthetic.keys)), str(lookups)]
     workers = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(2)]  # noqa: S603
     assert [worker.stdout.readline() for worker in workers] == ["done\n"] * 2
     megabytes = []
@@ -152,38 +114,109 @@ def private_memory(synthetic):
     return max(megabytes)
 
 
-def test_private_memory_of_a_worker(benchmark, stores):
-    print("\nprivate memory of a worker, the index open and used")
+def test_private_memory_of_a_worker(measuring, stores):
+    megabytes = {count: [] for count in stores}
+
+    def measure():
+        for count, synthetic in stores.items():
+            megabytes[count].append(private_memory(synthetic, LOOKUPS_OF_A_WORKER[measuring.scale]))
+
+    measuring.repeat(measure, rounds=2)
     for count, synthetic in stores.items():
-        measure = partial(benchmark.pedantic, rounds=1) if count == SIZES[-1] else lambda work, args: work(*args)
-        megabytes = measure(private_memory, args=(synthetic,))
-        whole = (synthetic.path / "index" / "merged.idx").stat().st_size / 2**20
-        print(f"  {count:9,} entries  {megabytes:5.1f} MB, of an index of {whole:.1f} MB")
-    print(f"  {verdict(megabytes, MEMORY_LINE)}")
-    benchmark.extra_info.update(megabytes=megabytes)
+        index = (synthetic.path / "index" / "merged.idx").stat().st_size / 2**20
+        private, line = Spread.of(megabytes[count]), at_a_million(WORKER_MEMORY, count)
+        measuring.report("The store", "private memory of a worker", entries(count), private, unit="MB", line=line)
+        measuring.report("The store", "its index", entries(count), Spread.of([index]), unit="MB")
 
 
-def test_reading_and_writing(benchmark, tmp_path):
+def test_making_the_index(measuring, stores):
+    """Sorting and writing it, once for each size when the stores were made."""
+    measuring.repeat(lambda: None, rounds=1)
+    for count, synthetic in stores.items():
+        seconds = Spread.of([synthetic.indexing])
+        measuring.report("The store", "make the merged index", entries(count), seconds, unit="s")
+
+
+def test_by_the_number_of_parts(measuring, tmp_path):
+    """As many entries in more and more parts: more than the store keeps open at once."""
+    count, numbers = PARTS[measuring.scale]
+    stores = {number: make_synthetic(tmp_path / f"{number}.dm", count, count // number) for number in numbers}
+    readings = {f"{number:,} parts": reading(synthetic) for number, synthetic in stores.items()}
+    openings = {f"open, {number}": partial(opening, synthetic.path) for number, synthetic in stores.items()}
+    times = measuring.side_by_side({**readings, **openings}, time.perf_counter)
+    for column, number in zip(readings, numbers, strict=True):
+        read, opened = times.seconds(column, 1e6 / READS), times.seconds(f"open, {number}", 1e3)
+        measuring.report("The store by its parts", "find and read an image", column, read, unit="us")
+        measuring.report("The store by its parts", "open", column, opened, unit="ms")
+
+
+def reading(synthetic):
+    store = Store.open(synthetic.path)
+    batches = [synthetic.sample(READS, seed) for seed in range(50)]
+    return Rotating(lambda batch: [store.get(key, "0000") for key in batch], batches, alike=True)
+
+
+def opening(path, _turn):
+    return Store.open(path)
+
+
+def test_the_first_look_ups(measuring, stores):
+    """After the machine's start: the kernel is asked to forget the index, then it is opened anew and asked."""
+    *_, (count, synthetic) = stores.items()
+    index = synthetic.path / "index" / "merged.idx"
+    batches = [synthetic.sample(FIRST, seed) for seed in range(50)]
+
+    def cold(turn):
+        with index.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        store = Store.open(synthetic.path)
+        start = time.perf_counter()
+        for key in batches[turn % len(batches)]:
+            store.variants(key)
+        seconds.append((time.perf_counter() - start) / FIRST)
+
+    seconds = []
+    turns = itertools.count()
+    measuring.repeat(lambda: cold(next(turns)))
+    spread = Spread.of(1e6 * each for each in seconds)
+    measuring.report("The store", f"the first {FIRST} look-ups, index not in memory", entries(count), spread, unit="us")
+
+
+def test_reading_and_writing(measuring, tmp_path):
     """Real images of the usual size, and what the check of every read costs of it."""
-    count, prompt = 1000, "snowy"
+    count, prompt = 50 if measuring.scale == "smoke" else 1000, "snowy"
     images = [b"\xff\xd8\xff" + random.Random(number).randbytes(IMAGE) for number in range(50)]
     source = Source(375, 500, bytes(16))
     store = Store.create(tmp_path / "s.dm", Recipe("procedural", "f00d", (prompt,)))
     writer = store.writer()
-    start = time.perf_counter()
-    for number in range(count):
-        writer.put(f"class/{number}.jpg", "0000", images[number % 50], prompt=prompt, seed=number, source=source)
-    put = (time.perf_counter() - start) / count
+    put = timed(
+        lambda number: writer.put(
+            f"class/{number}.jpg", "0000", images[number % 50], prompt=prompt, seed=number, source=source
+        ),
+        range(count),
+    )
     seal = timed(lambda _: writer.seal(), [None]) / count
     store.merge()
     store = Store.open(store.path)
     rows = list(store.rows())
     random.Random(0).shuffle(rows)
-    read = min(timed(store.read, rows) for _ in range(5))
-    check = min(timed(xxhash.xxh3_64_intdigest, images) for _ in range(20))
-    verify = timed(lambda _: store.verify(), [None])
-    print(f"\nimages of {IMAGE / 1000:g} kB: put {put * 1e6:.0f} us, seal {seal * 1e6:.0f} us an image")
-    print(f"  read {read * 1e6:.1f} us, of which the check {check * 1e6:.1f} us; verify {count / verify:.0f} images/s")
-    benchmark.extra_info.update(put=put, seal=seal, read=read, check=check)
-    turns = iter(rows * 10_000)
-    benchmark.pedantic(lambda: store.read(next(turns)), rounds=50, iterations=100)
+    times = measuring.side_by_side(
+        {
+            "read": Rotating(store.read, rows, alike=True),
+            "its check": Rotating(xxhash.xxh3_64_intdigest, images, alike=True),
+        }
+    )
+    verify = [timed(lambda _: store.verify(), [None]) / count for _ in range(3)]
+    report = partial(measuring.report, "An image of 24 kB in the store", column="", unit="us")
+    for name in ("read", "its check"):
+        report(name, spread=times.seconds(name, 1e6))
+    for name, seconds in {"put": [put], "seal": [seal], "verify": verify}.items():
+        report(name, spread=Spread.of(1e6 * each for each in seconds))
+
+
+def timed(function, arguments):
+    """Seconds a call."""
+    start = time.perf_counter()
+    for argument in arguments:
+        function(argument)
+    return (time.perf_counter() - start) / len(arguments)

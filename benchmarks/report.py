@@ -1,0 +1,135 @@
+"""What the benchmarks found, as rows and as tables: read from pytest-benchmark's JSON, written as Markdown."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.lines import Line
+from benchmarks.side_by_side import Spread
+
+ROWS = "rows"
+"""Key of a benchmark's rows in pytest-benchmark's `extra_info`."""
+
+TIMES = "x"
+"""Unit of a ratio."""
+
+
+class Row(NamedTuple):
+    """One figure: its table, its row and column there, its spread, and its line if it has one."""
+
+    table: str
+    name: str
+    column: str
+    spread: Spread
+    unit: str = TIMES
+    line: Line | None = None
+
+    @property
+    def title(self) -> str:
+        """Say what is measured, where the row stands alone."""
+        joint = " " if self.column.startswith("/") else ", "
+        return f"{self.table}: {self.name}" + (joint + self.column if self.column else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types, as `from_json` takes them."""
+        return {**self._asdict(), "spread": list(self.spread), "line": self.line and list(self.line)}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> "Row":
+        """Undo `as_json`."""
+        line = plain["line"]
+        return cls(**{**plain, "spread": Spread(*plain["spread"]), "line": line and Line(*line)})
+
+
+class Results(NamedTuple):
+    """A run: its rows in the order of measuring, and the machine and versions that it ran on."""
+
+    rows: list[Row]
+    machine: dict[str, str]
+
+    @classmethod
+    def load(cls, path: Path) -> "Results":
+        """Read what pytest-benchmark saved with `--benchmark-json`."""
+        saved = json.loads(path.read_text())
+        rows = [Row.from_json(row) for each in saved["benchmarks"] for row in each["extra_info"].get(ROWS, [])]
+        return cls(rows, saved["machine_info"]["versions"])
+
+    def table(self, beginning: str) -> list[Row]:
+        """Rows of the first table whose title begins like this.
+
+        Raises:
+            ValueError: There is none.
+
+        """
+        for title, rows in self.tables().items():
+            if title.startswith(beginning):
+                return rows
+        raise ValueError(f"no table begins with {beginning!r} in this run: measure all of it, `make bench-full`")
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Rows by table, in the order of measuring."""
+        grouped: dict[str, list[Row]] = {}
+        for row in self.rows:
+            grouped.setdefault(row.table, []).append(row)
+        return grouped
+
+
+def machine_line(machine: dict[str, str]) -> str:
+    """Name the machine and the versions in one line."""
+    return ", ".join(f"{name} {value}".strip() for name, value in machine.items())
+
+
+def lines_table(rows: Iterable[Row]) -> str:
+    """Write the rows that have a line: the figure, its spread, the line, and "met" or the gap."""
+    cells = [
+        (row.title, shown(row.spread.value, row.unit), extent(row.spread), str(row.line), _verdict(row))
+        for row in rows
+        if row.line
+    ]
+    return aligned([("what", "measured", "rounds", "line", "verdict"), *cells])
+
+
+def pivot_table(rows: list[Row]) -> str:
+    """Write one table: a figure and its spread for each name and column."""
+    names, columns = list(dict.fromkeys(row.name for row in rows)), list(dict.fromkeys(row.column for row in rows))
+    cells = {(row.name, row.column): _cell(row) for row in rows}
+    return aligned(
+        [("", *columns), *((name, *(cells.get((name, column), "") for column in columns)) for name in names)]
+    )
+
+
+def aligned(rows: list[tuple[str, ...]]) -> str:
+    """Write rows as a Markdown table whose columns also line up as plain text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    rule = ["-" * width for width in widths]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:]))
+
+
+def shown(value: float, unit: str) -> str:
+    """Write a figure to three digits, with its unit unless it is a ratio."""
+    return digits(value) if unit == TIMES else f"{digits(value)} {unit}"
+
+
+def extent(spread: Spread) -> str:
+    """Write the lowest and the highest round."""
+    return f"{digits(spread.low)} to {digits(spread.high)}"
+
+
+def digits(value: float) -> str:
+    """Write a number to three digits, without an exponent."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
+
+
+def _cell(row: Row) -> str:
+    verdict = f", {_verdict(row)}" if row.line else ""
+    return f"{shown(row.spread.value, row.unit)} ({extent(row.spread)}){verdict}"
+
+
+def _verdict(row: Row) -> str:
+    return row.line.verdict(row.spread.value) if row.line else ""

@@ -1,0 +1,159 @@
+"""The benchmarks' own code: all of it runs, and what it says about its figures is true."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from albu_diffusemix.functional import fractal_blend, half_concat
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from benchmarks import agree, plots, released_mixing, report, side_by_side, tables
+from benchmarks.lines import AT_LEAST, AT_MOST, Line
+from benchmarks.report import Results, Row
+from benchmarks.side_by_side import SideBySide, Spread
+
+ROOT = Path(__file__).parents[1]
+SLOW = Row("Speed", "ours", "224 px", Spread(1.4, 1.3, 1.5), line=Line(AT_MOST, 1.0))
+FAST = Row("Rate", "ours", "224 px", Spread(0.9, 0.7, 1.0), line=Line(AT_LEAST, 0.8))
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run of every benchmark, each as small as it can be."""
+    saved = tmp_path_factory.mktemp("bench") / "bench.json"
+    options = ["--benchmark-enable", "--benchmark-only", "--benchmark-quiet", "--scale=smoke", "-p", "no:randomly"]
+    command = [sys.executable, "-m", "pytest", "benchmarks", *options, f"--benchmark-json={saved}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout, saved
+
+
+def test_a_run_ends_in_the_table_against_the_lines(smoke):
+    output, _ = smoke
+    assert "against the lines" in output
+    assert "In Compose, uint8, 32 px" in output
+
+
+def test_a_run_names_the_machine_and_the_versions(smoke):
+    assert {"Python", "OpenCV", "NumPy", "simplejpeg"} <= Results.load(smoke[1]).machine.keys()
+
+
+def test_every_row_of_the_saved_run_is_read_again(smoke):
+    saved = json.loads(smoke[1].read_text())["benchmarks"]
+    rows = [row for benchmark in saved for row in benchmark["extra_info"][report.ROWS]]
+    assert [row.as_json() for row in Results.load(smoke[1]).rows] == rows
+
+
+def test_every_plot_is_drawn_from_a_run(smoke, tmp_path):
+    paths = plots.draw_all(Results.load(smoke[1]), tmp_path)
+    assert len(paths) == len(plots.PLOTS)
+    assert all(np.asarray(Image.open(path)).std() > 0 for path in paths)
+
+
+@pytest.mark.parametrize("page", ["performance.md", "scaling.md"])
+def test_every_table_of_the_pages_is_in_a_run(smoke, page):
+    text = (ROOT / "docs" / page).read_text()
+    titles = [found[2] for found in tables.MARKED.finditer(text)]
+    assert titles
+    smallest = Results.load(smoke[1])
+    assert all(tables.content(title.split(", 224")[0].split(", 512")[0], smallest) for title in titles)
+
+
+def test_a_missed_line_is_reported_with_the_gap():
+    assert report.lines_table([SLOW]).splitlines()[-1].split("|")[1:-1] == [
+        " Speed: ours, 224 px ",
+        " 1.40     ",
+        " 1.30 to 1.50 ",
+        " at most 1 ",
+        " missed by 0.4 ",
+    ]
+
+
+def test_a_line_is_met_on_the_right_side_and_on_the_line():
+    assert [Line(AT_MOST, 1.0).met_by(value) for value in (0.9, 1.0, 1.1)] == [True, True, False]
+    assert [Line(AT_LEAST, 1.0).met_by(value) for value in (0.9, 1.0, 1.1)] == [False, True, True]
+
+
+def test_rows_without_a_line_have_no_verdict():
+    row = SLOW._replace(line=None)
+    assert "missed" not in report.pivot_table([row])
+    assert len(report.lines_table([row]).splitlines()) == 2
+
+
+def test_tables_are_written_between_their_markers_and_nowhere_else():
+    page = "before\n<!-- table: Speed -->\nold\n<!-- end of table -->\nafter\n"
+    written = tables.written_into(page, Results([SLOW, FAST], {}))
+    assert written.startswith("before\n<!-- table: Speed -->\n")
+    assert written.endswith("<!-- end of table -->\nafter\n")
+    assert "old" not in written
+    assert "1.40 (1.30 to 1.50), missed by 0.4" in written
+    assert tables.written_into(written, Results([SLOW, FAST], {})) == written
+
+
+def test_a_table_that_the_run_lacks_is_an_error():
+    with pytest.raises(ValueError, match=r"no table begins with 'Speed'.*make bench-full"):
+        tables.written_into("<!-- table: Speed -->\n<!-- end of table -->", Results([FAST], {}))
+
+
+def test_two_runs_disagree_where_their_rounds_do_not_overlap():
+    moved = SLOW._replace(spread=Spread(1.7, 1.6, 1.8))
+    near = SLOW._replace(spread=Spread(1.5, 1.45, 1.6))
+    assert list(agree.disagreements(Results([SLOW, FAST], {}), Results([moved, FAST], {}))) == [(SLOW, moved)]
+    assert not list(agree.disagreements(Results([SLOW], {}), Results([near], {})))
+    assert agree.moved(SLOW, moved).endswith("+21%")
+
+
+def test_the_slower_candidate_is_found_slower_by_as_much_as_it_is():
+    clock = [0.0]
+
+    def waiting(seconds):
+        def wait(_turn):
+            clock[0] += seconds
+
+        return wait
+
+    comparison = SideBySide({"one": waiting(1.0), "three": waiting(3.0)}, 0, lambda: clock[0], calls=8)
+    for _ in range(3):
+        comparison.round()
+    assert comparison.times().ratio("three", "one") == Spread(3.0, 3.0, 3.0)
+
+
+def test_no_two_candidates_of_a_turn_get_the_same_input():
+    met = {"one": [], "other": []}
+    comparison = SideBySide({name: turns.append for name, turns in met.items()}, 0, calls=5)
+    comparison.round()
+    assert all(one != other for one, other in zip(*met.values(), strict=True))
+
+
+def test_moved_inputs_are_equal_and_lie_elsewhere():
+    image, row = np.arange(4), Spread(1, 0, 2)
+    copy, same = side_by_side.moved([(image, {"data": b"abc"}), row])
+    assert np.array_equal(copy[0], image)
+    assert not np.shares_memory(copy[0], image)
+    assert copy[1] == {"data": b"abc"}
+    assert same is row
+
+
+def test_interruptions_do_not_count():
+    assert side_by_side.undisturbed([[1, 900, 900, 900, 1, 900, 900, 900]]) == 1
+
+
+def test_an_input_that_costs_more_counts_as_much_as_one_that_costs_less():
+    assert side_by_side.undisturbed([[1, 1, 1, 1], [5, 5, 5, 900]]) == 3
+
+
+@pytest.mark.parametrize(("side", "mask_type"), [("right", "right"), ("bottom", "bottom")])
+def test_the_rewritten_stage_makes_what_ours_makes(side, mask_type):
+    """Both cut off twice where ours rounds, so up to two grey levels lie between."""
+    image, fractal = data.astronaut()[:256, :256].copy(), data.coffee()[:256, :256].copy()
+    theirs = released_mixing.mix(*map(Image.fromarray, (image, 255 - image, fractal)), side)
+    hybrid = half_concat(image, 255 - image, mask_type, released_mixing.SEAM / 256)
+    ours = fractal_blend(hybrid, fractal, released_mixing.ALPHA)
+    assert np.abs(np.asarray(theirs, int) - ours).max() <= 2
