@@ -1,12 +1,13 @@
 # Each target builds .venv with what it needs, from the pins in tests/requirements.txt.
 PYTHON ?= python3
 VENV ?= .venv
+ONNX_ENV := build/onnx-env
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PINS := tests/requirements.txt
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help demo test lint format docs bench fractals pictures clean
+.PHONY: help demo test test-onnx lint format docs bench fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -17,6 +18,9 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest --cov
+
+test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an environment without torch
+	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py
 
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
 	$(BIN)/ruff check .
@@ -58,4 +62,11 @@ $(VENV)/.dev: $(VENV)/bin/python setup.cfg $(PINS)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PIP) --requirement $(PINS)
 	$(PIP) --no-deps --editable .
+	@touch $@
+
+# Nothing but what a user of the extra gets.
+$(ONNX_ENV)/.ready: $(VENV)/bin/python setup.cfg $(PINS)
+	rm -rf $(ONNX_ENV)
+	$(VENV)/bin/python -m venv $(ONNX_ENV)
+	$(ONNX_ENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[onnx]"
 	@touch $@
