@@ -1,6 +1,7 @@
 # Each target builds .venv with what it needs, from the pins in tests/requirements*.txt; `test-x` builds .venv-x.
 PYTHON ?= python3
 VENV ?= .venv
+ONNX_ENV := build/onnx-env
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
 NEEDS_3_11 := 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -10,8 +11,10 @@ X_PINS := tests/requirements-x.txt
 BENCH := $(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
+# The tests share the cores among themselves.
+test test-x: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x lint format docs bench bench-full plots fractals pictures clean
+.PHONY: help demo test test-x test-onnx lint format docs bench bench-full plots fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -21,10 +24,13 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 	$(BIN)/albu-diffusemix demo
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest -n auto --cov
 
 test-x: $(VENV)-x/.dev ## Run the same tests on AlbumentationsX, in an environment of its own
-	$(VENV)-x/bin/python -m pytest
+	$(VENV)-x/bin/python -m pytest -n auto
+
+test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an environment without torch
+	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py
 
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
 	$(BIN)/ruff check .
@@ -81,4 +87,9 @@ $(VENV)-x/.dev: $(VENV)-x/bin/python setup.cfg $(PINS) $(X_PINS)
 	@$< -c $(NEEDS_3_11)
 	$< $(INSTALL) --requirement $(PINS) --requirement $(X_PINS)
 	$< $(INSTALL) --no-deps --editable .
+	@touch $@
+
+# Nothing but what a user of the extra gets.
+$(ONNX_ENV)/.ready: $(ONNX_ENV)/bin/python setup.cfg $(PINS) $(MIT_PINS)
+	$< $(INSTALL) --constraint $(PINS) --constraint $(MIT_PINS) --editable ".[onnx]"
 	@touch $@

@@ -246,6 +246,8 @@ def _as_exported(name: str, value: torch.Tensor, *, fp16: bool) -> torch.Tensor:
 def _save(graph: onnx.ModelProto, path: Path, *, beside: bool) -> None:
     options: dict[str, Any] = {"all_tensors_to_one_file": True, "location": DATA_NAME} if beside else {}
     onnx.save_model(graph, path, save_as_external_data=beside, **options)
+    if beside:
+        shutil.copymode(path, path.with_name(DATA_NAME))  # onnx lets nobody else read it
     onnx.checker.check_model(path)
 
 
@@ -273,7 +275,7 @@ def _export_torchscript(
     torch.onnx.export(
         network,
         tuple(inputs.values()),
-        path,
+        str(path),  # a Path is taken for a stream, which holds 2 GiB at most
         dynamo=False,
         dynamic_axes=axes,
         input_names=list(part.inputs),

@@ -1,8 +1,6 @@
 """The ONNX backend against the torch one and the stock pipeline, on a tiny model that the real code exports."""
 
 import pickle
-import subprocess
-import sys
 
 import cv2
 import diffusers
@@ -20,25 +18,30 @@ from diffusion_tools import (
     stock_pipeline,
     to_bytes,
 )
-from job_files import content
-from onnx_models import drawn_by_onnx, drawn_by_torch, onnx_backend, torch_backend
+from onnx_models import drawn_by_onnx, onnx_backend, torch_backend
 
 from albu_diffusemix.backends import create_backend
+from albu_diffusemix.backends.pixels import to_counterpart
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
+# DDIM is compared without the clipping that it has by default: what random weights draw exceeds the bounds, and a pixel
+# that a rounding takes over one is another picture 50 steps later, between torch and torch too.
 SCHEDULERS = {
     "EulerAncestralDiscreteScheduler": {},
     "EulerDiscreteScheduler": {},
     "DPMSolverMultistepScheduler": {},
-    "DDIMScheduler": {"clip_sample": False},  # clipped, a random model is chaos: torch differs from torch
+    "DDIMScheduler": {"clip_sample": False},
 }
-ONE_STEP, MORE_STEPS = 1e-4, 1e-5
+BOUND = 1e-5
+# Euler's one step asks at timestep 0 and leaves latents near 0, whose roundings the decoder's norms magnify: the stock
+# pipeline itself is 1.0e-5 from its own result in double precision, we are 0.9e-5.
+EULER_ONE_STEP = 3e-5
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return onnx_models.make(tmp_path_factory.mktemp("onnx"))
+    return onnx_models.shared(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +49,40 @@ def quick(folder):
     return onnx_backend(folder, preset="fastest", num_inference_steps=3)
 
 
+@pytest.fixture(scope="module")
+def stocks(folder):
+    """The stock pipeline with each sampler."""
+    return {
+        name: stock_pipeline(folder / "torch", getattr(diffusers, name), **options)
+        for name, options in SCHEDULERS.items()
+    }
+
+
+def assert_draws_as_stock(folder, stocks, name, wanted, steps, size=SIDE, batch_size=None):
+    scheduler = {"name": name, **SCHEDULERS[name]}
+    backend = onnx_backend(
+        folder, num_inference_steps=steps, scheduler=scheduler, size=size, batch_size=batch_size or len(wanted)
+    )
+    made = drawn_by_onnx(backend, wanted)
+    expected = call_stock(stocks[name], wanted, num_inference_steps=steps, guidance_scale=4.0, image_guidance_scale=1.5)
+    assert made.shape == (len(wanted), size, size, 3)
+    assert np.abs(made - expected).max() <= (EULER_ONE_STEP if steps == 1 and "Euler" in name else BOUND)
+    for one, drawn, other in zip(wanted, made, to_bytes(expected), strict=True):
+        assert np.abs(to_counterpart(one, one.prompt, drawn).image.astype(int) - other).max() <= 1
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_each_sampler_draws_what_the_stock_pipeline_draws(folder, name):
-    wanted = requests(3)
-    stock = stock_pipeline(folder / "torch", getattr(diffusers, name), **SCHEDULERS[name])
-    for steps in (1, 2, 10, 20, 50):
-        scheduler = {"name": name, **SCHEDULERS[name]}
-        backend = onnx_backend(folder, num_inference_steps=steps, scheduler=scheduler, batch_size=3)
-        made = drawn_by_onnx(backend, wanted)
-        expected = call_stock(stock, wanted, num_inference_steps=steps, guidance_scale=4.0, image_guidance_scale=1.5)
-        assert np.abs(made - expected).max() <= (ONE_STEP if steps == 1 else MORE_STEPS)
-        for one, other in zip(images_of(backend.generate(wanted)), to_bytes(expected), strict=True):
-            assert np.abs(one.astype(int) - other).max() <= 1
+@pytest.mark.parametrize("steps", [1, 2, 10, 20, 50])
+def test_each_sampler_draws_what_the_stock_pipeline_draws(folder, stocks, name, steps):
+    assert_draws_as_stock(folder, stocks, name, requests(3), steps)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize(("size", "count", "batch_size"), [(16, 1, 1), (32, 5, 4), (96, 2, 2)])
+def test_each_sampler_draws_so_at_other_sizes_and_in_other_batches(folder, stocks, name, size, count, batch_size):
+    wanted = [request(cv2.resize(one.image, (size, size)), one.prompt, one.seed + 2**33) for one in requests(count)]
+    for steps in (1, 2, 10):
+        assert_draws_as_stock(folder, stocks, name, wanted, steps, size, batch_size)
 
 
 @pytest.mark.parametrize("preset", ["paper", "official", "fast", "fastest"])
@@ -71,14 +96,13 @@ def test_a_preset_means_the_same_on_both_backends(folder, preset):
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
-@pytest.mark.parametrize(("size", "batch_size"), [(16, 1), (32, 4), (48, 2), (96, 3)])
-def test_sizes_and_batches_agree_with_torch(folder, size, batch_size):
-    options = {"size": size, "batch_size": batch_size, "num_inference_steps": 3}
-    wanted = [request(PHOTOGRAPHS[1][:50, :37], seed=2**33 + 5), *requests(2)]
-    made = drawn_by_onnx(onnx_backend(folder, **options), wanted)
-    expected = drawn_by_torch(torch_backend(folder, **options), wanted, size)
-    assert made.shape == (3, size, size, 3)
-    assert np.abs(made - expected).max() <= MORE_STEPS
+def test_an_image_of_any_size_is_sized_as_for_torch(folder):
+    options = {"size": 48, "num_inference_steps": 2}
+    wanted = [request(PHOTOGRAPHS[1][:50, :37]), request(PHOTOGRAPHS[0][:1, :1]), request(PHOTOGRAPHS[2][:20])]
+    ours = images_of(onnx_backend(folder, **options).generate(wanted))
+    torchs = images_of(torch_backend(folder, **options).generate(wanted))
+    for one, other in zip(ours, torchs, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -147,34 +171,3 @@ def test_it_says_what_its_bits_depend_on(quick):
     assert facts["device"] == "CPUExecutionProvider"
     assert {"onnxruntime", "tokenizers", "numpy"} <= set(facts)
     assert quick.batch_size == 1
-
-
-WITHOUT_TORCH = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "diffusers", "transformers", "onnx", "accelerate"):
-            raise ModuleNotFoundError(f"{name} is not here", name=name)
-sys.meta_path.insert(0, Blocked())
-from albu_diffusemix.cli import main
-status = main(sys.argv[1:])
-assert "onnxruntime" in sys.modules
-sys.exit(status)
-"""
-
-
-def test_the_job_runs_where_torch_is_not_installed_and_resumes_to_the_same_bytes(folder, tmp_path):
-    (tmp_path / "data").mkdir()
-    for number, photograph in enumerate(PHOTOGRAPHS):
-        cv2.imwrite(str(tmp_path / "data" / f"{number}.png"), photograph)
-    spec = f'{{"name": "onnx", "model": "{folder / "onnx"}", "size": 32, "num_inference_steps": 2}}'
-
-    def generate(store, *more):
-        command = ["generate", str(tmp_path / "data"), "-o", str(tmp_path / store), "--backend", spec, "--size", "32"]
-        subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *command, *more], check=True, capture_output=True)
-        return content(tmp_path / store)
-
-    whole = generate("whole.dm")
-    assert len(generate("parts.dm", "--limit", "1")) == 1
-    assert generate("parts.dm") == whole
-    assert len(whole) == len(PHOTOGRAPHS)

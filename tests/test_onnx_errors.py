@@ -1,5 +1,6 @@
 """What is wrong with a folder of graphs, an option or a request is said, with its name and what is allowed."""
 
+import inspect
 import json
 import re
 
@@ -8,9 +9,9 @@ import onnx
 import onnx_models
 import pytest
 from diffusion_tools import SIDE, THIRD_PARTY_WARNINGS, images_of, request
-from onnx_models import onnx_backend
+from onnx_models import graphs_backend, onnx_backend
 
-from albu_diffusemix.backends import create_backend
+from albu_diffusemix.backends.onnx import Onnx
 from albu_diffusemix.onnx_export import DATA_NAME
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WAR
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return onnx_models.make(tmp_path_factory.mktemp("onnx"))
+    return onnx_models.shared(tmp_path_factory)
 
 
 @pytest.fixture
@@ -27,23 +28,7 @@ def broken(folder, tmp_path):
 
 
 def backend_on(graphs, **options):
-    return create_backend({"name": "onnx", "model": str(graphs), "size": SIDE, "num_inference_steps": 2, **options})
-
-
-def reshape_input(path, name, dtype=None, shape=None):
-    """Let a graph ask for an input as another exporter would have it, with a cast inside."""
-    model = onnx.load(path)
-    [value] = [one for one in model.graph.input if one.name == name]
-    kind = value.type.tensor_type
-    if dtype is not None:
-        wanted, kind.elem_type = kind.elem_type, dtype
-        for node in model.graph.node:
-            node.input[:] = [f"{name}_cast" if one == name else one for one in node.input]
-        model.graph.node.insert(0, onnx.helper.make_node("Cast", [name], [f"{name}_cast"], to=wanted))
-    if shape is not None:
-        del kind.shape.dim[:]
-        kind.shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=length) for length in shape)
-    onnx.save(model, path)
+    return graphs_backend(graphs, **{"num_inference_steps": 2, **options})
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae_encoder", "vae_decoder"])
@@ -67,7 +52,10 @@ def test_graphs_that_do_not_go_together_are_named(broken):
 
 
 def test_a_network_of_another_model_is_named(broken):
-    reshape_input(broken / "unet" / "model.onnx", "sample", shape=(1, 4, 8, 8))
+    path = broken / "unet" / "model.onnx"
+    model = onnx.load(path)
+    model.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("sample", onnx.TensorProto.FLOAT, (1, 4, 8, 8)))
+    onnx.save(model, path)
     with pytest.raises(ValueError, match=r"unet/model\.onnx (cannot be loaded|takes 4 channels, not 8)"):
         backend_on(broken).generate([request()])
 
@@ -99,7 +87,26 @@ def test_a_size_between_strides_is_refused_with_those_next_to_it(folder, size, s
         ({"providers": "TpuProvider"}, "'TpuProvider' is not in this onnxruntime; it has .*CPUExecutionProvider"),
         ({"providers": [["CUDAExecutionProvider", {}]]}, "'CUDAExecutionProvider' is not in this onnxruntime"),
         ({"providers": [1]}, "providers must hold names"),
+        ({"providers": [["CPUExecutionProvider", 1]]}, "providers must hold names, or pairs of a name and its options"),
         ({"providers": []}, "providers must name at least one"),
+        ({"providers": 5}, "providers must be 'auto', a name, or a list of names or of pairs"),
+        ({"providers": {"CPUExecutionProvider": {}}}, "providers must be 'auto', a name, or a list"),
+        ({"session_options": [1]}, "session_options must be a mapping of onnxruntime's options"),
+        ({"session_options": {"threads": 1}}, "session_options has no 'threads'; it has .*intra_op_num_threads"),
+        ({"session_options": {"intra_op_num_threads": "x"}}, "'intra_op_num_threads' cannot be 'x'"),
+        ({"session_options": {"graph_optimization_level": "most"}}, "must be one of .*ORT_ENABLE_ALL.*; got 'most'"),
+        (
+            {"session_options": {"execution_mode": ["x"]}},
+            "'execution_mode' must be one of ORT_SEQUENTIAL, ORT_PARALLEL; got",
+        ),
+        ({"session_options": {"session.x": [1]}}, r"'session.x' must be a string or a number; got \[1\]"),
+        ({"size": None}, "size must be a whole number of at least 1; got None"),
+        ({"num_inference_steps": 1.5}, "num_inference_steps must be a whole number"),
+        ({"num_inference_steps": 1001}, "num_inference_steps must be at most 1000, the steps of training"),
+        ({"revision": 3}, "revision must be a string; got 3"),
+        ({"scheduler": 5}, "scheduler must be a name, a mapping with its 'name' and options, or None; got 5"),
+        ({"scheduler": {"name": ["x"]}}, "scheduler must be one of DDIMScheduler"),
+        ({"scheduler": {}}, "scheduler must be one of DDIMScheduler"),
         ({"preset": "slow"}, "preset must be one of 'paper'"),
         ({"guidance_scale": 1}, "guidance_scale must be above 1"),
         ({"image_guidance_scale": 0.5}, "image_guidance_scale must be at least 1"),
@@ -119,17 +126,56 @@ def test_an_option_that_cannot_work_is_refused_at_construction(folder, options, 
         onnx_backend(folder, **options)
 
 
+@pytest.mark.parametrize("value", [object(), b"x", np.float32(3), {"name": "DDIMScheduler", "clip_sample": object()}])
+@pytest.mark.parametrize("name", list(inspect.signature(Onnx).parameters))
+def test_a_value_that_no_spec_can_hold_is_refused_by_the_name_of_its_option(folder, name, value):
+    options = {"model": str(folder / "onnx"), "size": SIDE, name: value}
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        Onnx(**options)
+
+
 @pytest.mark.parametrize(
-    ("session_options", "said"),
+    ("options", "said"),
     [
-        ({"threads": 2}, "session_options has no 'threads'; it has .*intra_op_num_threads"),
-        ({"intra_op_num_threads": "two"}, "'intra_op_num_threads' cannot be 'two'"),
-        ({"graph_optimization_level": "most"}, "must be one of .*ORT_ENABLE_ALL"),
+        ({"beta_start": "x"}, "beta_start of EulerDiscreteScheduler must be a number between 0 and 1; got 'x'"),
+        ({"beta_end": float("nan")}, "beta_end .* must be a number between 0 and 1; got nan"),
+        ({"num_train_timesteps": 0}, "num_train_timesteps .* must be a whole number of at least 1; got 0"),
+        ({"steps_offset": -1}, "steps_offset .* must be a whole number of at least 0; got -1"),
+        ({"steps_offset": 1000}, "steps_offset must be under num_train_timesteps, 1000; got 1000"),
+        ({"trained_betas": "x"}, "trained_betas .* must be None or a list of numbers between 0 and 1; got 'x'"),
+        ({"trained_betas": [0.1]}, "trained_betas must hold num_train_timesteps, 1000, numbers; got 1"),
+        ({"use_karras_sigmas": "yes"}, "use_karras_sigmas .* must be True or False; got 'yes'"),
+        (
+            {"name": "DDIMScheduler", "clip_sample_range": None},
+            "clip_sample_range .* must be a number above 0; got None",
+        ),
     ],
 )
-def test_a_session_option_that_is_not_known_is_refused_with_those_that_are(folder, session_options, said):
+def test_an_option_of_a_sampler_that_cannot_work_is_refused(folder, options, said):
     with pytest.raises(ValueError, match=said):
-        onnx_backend(folder, session_options=session_options).generate([request()])
+        onnx_backend(folder, scheduler={"name": "EulerDiscreteScheduler", **options})
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "said"),
+    [
+        ("scheduler/scheduler_config.json", {"beta_start": "x"}, "scheduler_config.json: beta_start of EulerAnc.*'x'"),
+        ("scheduler/scheduler_config.json", {"_class_name": "Mine"}, "scheduler must be one of DDIM.*; got 'Mine'"),
+        (
+            "unet/config.json",
+            {"block_out_channels": 4},
+            r"unet/config.json: block_out_channels must be a list .* got 4",
+        ),
+        ("vae_decoder/config.json", {"scaling_factor": "x"}, r"scaling_factor must be a number above 0; got 'x'"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "model_max_length must be a number above 0"),
+        ("tokenizer/tokenizer_config.json", {"pad_token": "nowhere"}, "has no token 'nowhere', with which prompts"),
+    ],
+)
+def test_a_setting_in_a_file_of_the_folder_that_cannot_work_is_refused(broken, file, fields, said):
+    path = broken / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    with pytest.raises(ValueError, match=said):
+        backend_on(broken).generate([request()])
 
 
 def test_session_options_reach_the_session(folder):
@@ -157,31 +203,6 @@ def test_a_model_of_the_hub_that_is_not_here_says_how_to_make_one():
     backend = backend_on("nobody/nothing", local_files_only=True)
     with pytest.raises(ValueError, match=r"'nobody/nothing' is not in the Hub's cache .*export-onnx"):
         backend.generate([request()])
-
-
-def test_graphs_of_other_exporters_give_the_same_picture(folder, broken):
-    """Int32 tokens, int64 timesteps as a scalar, four channels from the encoder, no config.json beside the text."""
-    options = {"scheduler": {"name": "DDIMScheduler", "clip_sample": False}}
-    [expected] = images_of(onnx_backend(folder, num_inference_steps=2, **options).generate([request()]))
-    reshape_input(broken / "text_encoder" / "model.onnx", "input_ids", dtype=onnx.TensorProto.INT32)
-    reshape_input(broken / "unet" / "model.onnx", "timestep", dtype=onnx.TensorProto.INT64)
-    halve_output(broken / "vae_encoder" / "model.onnx")
-    (broken / "text_encoder" / "config.json").unlink()
-    [made] = images_of(backend_on(broken, **options).generate([request()]))
-    assert np.abs(made.astype(int) - expected).max() <= 1
-
-
-def halve_output(path):
-    """Let an encoder give the mode alone, as older exporters did."""
-    model = onnx.load(path)
-    [output] = model.graph.output
-    model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.array([value]), name) for name, value in (("from", 0), ("to", 4), ("axis", 1))
-    )
-    model.graph.node.append(onnx.helper.make_node("Slice", [output.name, "from", "to", "axis"], ["mode"]))
-    output.name = "mode"
-    output.type.tensor_type.shape.dim[1].dim_value = 4
-    onnx.save(model, path)
 
 
 def test_weights_beside_a_graph_that_are_missing_are_named(broken):

@@ -15,7 +15,7 @@ import numpy as np
 from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.backends.onnx.hub import cached_commit, find_folder
 from albu_diffusemix.backends.onnx.layout import digest_layout, read_layout
-from albu_diffusemix.backends.onnx.settings import Settings, check_settings, guidance_of, plan_of
+from albu_diffusemix.backends.onnx.settings import Settings, guidance_of, plan_of, read_settings
 from albu_diffusemix.backends.pixels import check_box, check_rgb, resize, to_counterpart
 from albu_diffusemix.backends.presets import PRESETS, check_prompt, choose_prompt, fill
 from albu_diffusemix.prompts import PAPER_PROMPTS
@@ -95,23 +95,24 @@ class Onnx:
         template: str | None = None,
         local_files_only: bool = False,  # noqa: FBT001, FBT002  specs give it by name
     ) -> None:
-        self._settings = Settings(
-            model=model,
-            revision=revision,
-            providers=providers if isinstance(providers, str) else tuple(providers),
-            session_options=dict(session_options or {}),
-            size=size,
-            batch_size=batch_size,
-            preset=preset,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            image_guidance_scale=image_guidance_scale,
-            negative_prompt=negative_prompt,
-            scheduler=scheduler if scheduler is None or isinstance(scheduler, str) else dict(scheduler),
-            template=template,
-            local_files_only=local_files_only,
+        self._settings = read_settings(
+            {
+                "model": model,
+                "revision": revision,
+                "providers": providers,
+                "session_options": session_options,
+                "size": size,
+                "batch_size": batch_size,
+                "preset": preset,
+                "num_inference_steps": num_inference_steps,
+                "guidance_scale": guidance_scale,
+                "image_guidance_scale": image_guidance_scale,
+                "negative_prompt": negative_prompt,
+                "scheduler": scheduler,
+                "template": template,
+                "local_files_only": local_files_only,
+            }
         )
-        check_settings(self._settings)
         self.fingerprint = _fingerprint(self._settings)
         self._loading = threading.Lock()
         self._loaded: tuple[int, Editor] | None = None

@@ -4,6 +4,7 @@ The layout is that of diffusers and optimum; where an export left config.json ou
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ CONFIG_NAME = "config.json"
 
 _SCHEDULER = Path("scheduler", "scheduler_config.json")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-_SD15 = {"block_out_channels": (320, 640, 1280, 1280), "scaling_factor": 0.18215}
+_SD15: dict[str, Any] = {"block_out_channels": (320, 640, 1280, 1280), "scaling_factor": 0.18215}
 
 
 class Layout(NamedTuple):
@@ -71,9 +72,9 @@ def read_layout(folder: Path) -> Layout:
         )
     return Layout(
         folder=folder,
-        latent_stride=_stride(_config(folder / "vae_encoder")),
-        unet_stride=_stride(_config(folder / "unet")),
-        scaling_factor=float(_config(folder / "vae_decoder")["scaling_factor"]),
+        latent_stride=_stride(folder / "vae_encoder"),
+        unet_stride=_stride(folder / "unet"),
+        scaling_factor=_scaling_factor(folder / "vae_decoder"),
         scheduler=read_json(folder / _SCHEDULER),
     )
 
@@ -102,11 +103,21 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in (folder / name).iterdir() if path.is_file())
 
 
-def _config(part: Path) -> dict[str, Any]:
+def _setting(part: Path, name: str) -> Any:
+    """Read one from a part's config.json; Stable Diffusion's where there is none."""
     path = part / CONFIG_NAME
-    return {**_SD15, **(read_json(path) if path.is_file() else {})}
+    return (read_json(path) if path.is_file() else {}).get(name, _SD15[name])
 
 
-def _stride(config: dict[str, Any]) -> int:
-    halvings = len(config["block_out_channels"]) - 1
-    return 1 << halvings
+def _stride(part: Path) -> int:
+    channels = _setting(part, "block_out_channels")
+    if not isinstance(channels, list | tuple) or not channels:
+        raise ValueError(f"{part / CONFIG_NAME}: block_out_channels must be a list of channels; got {channels!r}")
+    return 1 << (len(channels) - 1)
+
+
+def _scaling_factor(part: Path) -> float:
+    factor = _setting(part, "scaling_factor")
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        raise ValueError(f"{part / CONFIG_NAME}: scaling_factor must be a number above 0; got {factor!r}")
+    return float(factor)

@@ -13,7 +13,7 @@ import numpy as np
 
 from albu_diffusemix.backends.onnx.schedules import Array, karras, kept_signal, noise_levels, spaced_timesteps
 
-__all__ = ["SAMPLERS", "Plan", "Step", "plan_steps", "read_options"]
+__all__ = ["Plan", "Step", "plan_steps"]
 
 
 class Step(NamedTuple):
@@ -49,49 +49,11 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
 
 
-class _Sampler(NamedTuple):
-    plan: Callable[[dict[str, Any], int], Plan]
-    options: dict[str, Any]
-    choices: dict[str, tuple[Any, ...]]
-
-
-def read_options(config: Mapping[str, Any], wanted: str | Mapping[str, Any] | None) -> dict[str, Any]:
-    """Merge a checkpoint's scheduler_config.json with what a user wants, as `from_config` of diffusers does.
-
-    Args:
-        config: What the file holds.
-        wanted: A class of diffusers by name, or a mapping with its `name` and options; None is the checkpoint's own.
-
-    Returns:
-        dict[str, Any]: Every option of the sampler, and its `name`.
-
-    Raises:
-        ValueError: There is no such sampler here, or an option or its value is not known.
-
-    """
-    given = {"name": wanted} if isinstance(wanted, str) else dict(wanted or {})
-    name = given.pop("name", config.get("_class_name"))
-    if not isinstance(name, str) or name not in SAMPLERS:
-        raise ValueError(f"scheduler must be one of {', '.join(SAMPLERS)} with ONNX; got {name!r}")
-    sampler = SAMPLERS[name]
-    defaults = {**_COMMON, **sampler.options}
-    known = (*defaults, *sampler.choices)
-    for option in given:
-        if option not in known:
-            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known)}")
-    merged = {option: value for option, value in {**config, **given}.items() if option in known}
-    for option, choices in {**_COMMON_CHOICES, **sampler.choices}.items():
-        if option in merged and merged[option] not in choices:
-            allowed = ", ".join(map(repr, choices))
-            raise ValueError(f"{name} can have {option} {allowed} with ONNX; got {merged[option]!r}")
-    return {**defaults, **merged, "name": name}
-
-
 def plan_steps(options: Mapping[str, Any], steps: int) -> Plan:
     """Work out the coefficients.
 
     Args:
-        options: As `read_options` gives them.
+        options: Every option of the sampler and its `name`, as `read_options` gives them.
         steps: Denoising steps.
 
     Raises:
@@ -102,7 +64,7 @@ def plan_steps(options: Mapping[str, Any], steps: int) -> Plan:
         raise ValueError(
             f"num_inference_steps must be at most {options['num_train_timesteps']}, the steps of training; got {steps}"
         )
-    return SAMPLERS[options["name"]].plan(dict(options), steps)
+    return _PLANS[options["name"]](dict(options), steps)
 
 
 def _plan_euler(options: dict[str, Any], steps: int) -> Plan:
@@ -236,69 +198,9 @@ def _noise_of_signal(prediction: str, signal: float, noise: float) -> tuple[floa
 
 
 _FEW_STEPS = 15  # under which the last steps of DPM-Solver++ are of lower order
-_COMMON = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "linear",
-    "trained_betas": None,
-    "prediction_type": "epsilon",
-    "steps_offset": 0,
-    "rescale_betas_zero_snr": False,
-    "timestep_spacing": "linspace",
-}
-_COMMON_CHOICES = {
-    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
-    "prediction_type": ("epsilon", "v_prediction", "sample"),
-    "timestep_spacing": ("linspace", "leading", "trailing"),
-}
-_SIGMAS = {"use_karras_sigmas": False, "final_sigmas_type": "zero"}
-_SIGMAS_CHOICES: dict[str, tuple[Any, ...]] = {
-    "final_sigmas_type": ("zero", "sigma_min"),
-    "use_exponential_sigmas": (False,),
-    "use_beta_sigmas": (False,),
-}
-
-SAMPLERS = {
-    "DDIMScheduler": _Sampler(
-        _plan_ddim,
-        {"timestep_spacing": "leading", "clip_sample": True, "clip_sample_range": 1.0, "set_alpha_to_one": True},
-        {"thresholding": (False,)},
-    ),
-    "DPMSolverMultistepScheduler": _Sampler(
-        _plan_dpm,
-        {
-            **_SIGMAS,
-            "solver_order": 2,
-            "solver_type": "midpoint",
-            "lower_order_final": True,
-            "euler_at_final": False,
-        },
-        {
-            **_SIGMAS_CHOICES,
-            "solver_order": (1, 2),
-            "solver_type": ("midpoint", "heun"),
-            "algorithm_type": ("dpmsolver++",),
-            "thresholding": (False,),
-            "use_lu_lambdas": (False,),
-            "use_flow_sigmas": (False,),
-            "use_dynamic_shifting": (False,),
-            "lambda_min_clipped": (-math.inf,),
-            "variance_type": (None,),
-        },
-    ),
-    "EulerAncestralDiscreteScheduler": _Sampler(
-        _plan_euler_ancestral, {}, {"prediction_type": ("epsilon", "v_prediction")}
-    ),
-    "EulerDiscreteScheduler": _Sampler(
-        _plan_euler,
-        _SIGMAS,
-        {
-            **_SIGMAS_CHOICES,
-            "interpolation_type": ("linear",),
-            "timestep_type": ("discrete",),
-            "sigma_min": (None,),
-            "sigma_max": (None,),
-        },
-    ),
+_PLANS: dict[str, Callable[[dict[str, Any], int], Plan]] = {
+    "DDIMScheduler": _plan_ddim,
+    "DPMSolverMultistepScheduler": _plan_dpm,
+    "EulerAncestralDiscreteScheduler": _plan_euler_ancestral,
+    "EulerDiscreteScheduler": _plan_euler,
 }

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-__all__ = ["Graph", "choose_providers"]
+__all__ = ["Graph", "choose_providers", "device_of", "make_options"]
 
 _CUDA, _DIRECTML, _CPU = "CUDAExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"
 _AUTO = (_CUDA, _DIRECTML, _CPU)
@@ -51,11 +51,51 @@ def choose_providers(wanted: str | Sequence[Any]) -> list[Any]:
     return chosen
 
 
+def make_options(wanted: Mapping[str, Any]) -> onnxruntime.SessionOptions:
+    """Give a session's options.
+
+    Args:
+        wanted: By name; a name with a dot is a configuration entry.
+
+    Raises:
+        ValueError: There is no such option, or it cannot have that value.
+
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERROR
+    for name, value in wanted.items():
+        if not isinstance(name, str):
+            raise ValueError(f"session_options are given by their names; got {name!r}")  # noqa: TRY004  one type of error
+        set_one = _set_entry if "." in name else _set_option
+        set_one(options, name, value)
+    return options
+
+
+def _set_entry(options: onnxruntime.SessionOptions, name: str, value: Any) -> None:
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"session_options {name!r} must be a string or a number; got {value!r}")  # noqa: TRY004  as above
+    options.add_session_config_entry(name, str(int(value) if isinstance(value, bool) else value))
+
+
+def _set_option(options: onnxruntime.SessionOptions, name: str, value: Any) -> None:
+    known = [one for one in dir(options) if not one.startswith("_") and not callable(getattr(options, one))]
+    if name not in known:
+        raise ValueError(f"session_options has no {name!r}; it has {', '.join(known)}")
+    named = _NAMED_OPTIONS.get(name)
+    if named is not None and (not isinstance(value, str) or value not in named.__members__):
+        raise ValueError(f"session_options {name!r} must be one of {', '.join(named.__members__)}; got {value!r}")
+    try:
+        setattr(options, name, named.__members__[value] if named is not None else value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"session_options {name!r} cannot be {value!r}") from error
+
+
 def _provider(one: Any) -> Any:
     if isinstance(one, str):
         return one
-    if isinstance(one, Sequence) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], Mapping):  # noqa: PLR2004  a pair
-        return one[0], dict(one[1])
+    name, options = one if isinstance(one, list | tuple) and len(one) == 2 else (None, None)  # noqa: PLR2004  a pair
+    if isinstance(name, str) and isinstance(options, Mapping) and all(isinstance(option, str) for option in options):
+        return name, dict(options)
     raise ValueError(f"providers must hold names, or pairs of a name and its options; got {one!r}")
 
 
@@ -77,18 +117,17 @@ class Graph:
         self, path: Path, providers: Sequence[Any], session_options: Mapping[str, Any], inputs: Sequence[str]
     ) -> None:
         self.path = path
-        options = _session_options(session_options)
+        options = make_options(session_options)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=list(providers))
         except Exception as error:  # onnxruntime has a dozen of its own, with no common base
             raise ValueError(f"graph {path} cannot be loaded: {_reason(error)}") from error
         self._inputs = {one.name: one for one in self._session.get_inputs()}
-        if set(self._inputs) != set(inputs):
-            found = ", ".join(self._inputs)
-            raise ValueError(f"graph {path} must have the inputs {', '.join(inputs)}; it has {found}")
+        _check_inputs(path, self._inputs, inputs)
         self._output = self._session.get_outputs()[0]
         self.provider: str = self._session.get_providers()[0]
         _check_provider(path, providers[0], self.provider)
+        self.device = device_of(self.provider, self._session.get_provider_options()[self.provider])
 
     def input_length(self, name: str, axis: int) -> int | None:
         """Give the length of an input along an axis; None where it is free."""
@@ -105,8 +144,7 @@ class Graph:
         wanted = _DTYPES[self._inputs[name].type]
         if np.issubdtype(wanted, np.integer):
             value = np.rint(value)
-        device = "cuda" if self.provider == _CUDA else "cpu"
-        return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value, wanted), device, 0)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value, wanted), *self.device)
 
     def place_time(self, timestep: float, batch: int) -> onnxruntime.OrtValue:
         """Bring a timestep to the device, in the shape that the graph asks for: a scalar, one, or one for each row."""
@@ -136,28 +174,17 @@ class Graph:
         return output
 
 
-def _session_options(wanted: Mapping[str, Any]) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERROR
-    for name, value in wanted.items():
-        if "." in name:
-            options.add_session_config_entry(name, str(value))
-            continue
-        if name.startswith("_") or not hasattr(options, name) or callable(getattr(options, name)):
-            known = [one for one in dir(options) if not one.startswith("_") and not callable(getattr(options, one))]
-            raise ValueError(f"session_options has no {name!r}; it has {', '.join(known)}")
-        _set_option(options, name, value)
-    return options
+def device_of(provider: str, options: Mapping[str, str]) -> tuple[str, int]:
+    """Say where a provider wants its inputs, as onnxruntime names devices: on CUDA the card that it was given."""
+    return ("cuda", int(options.get("device_id", 0))) if provider == _CUDA else ("cpu", 0)
 
 
-def _set_option(options: onnxruntime.SessionOptions, name: str, value: Any) -> None:
-    named = _NAMED_OPTIONS.get(name)
-    if named is not None and value not in named.__members__:
-        raise ValueError(f"session_options {name!r} must be one of {', '.join(named.__members__)}; got {value!r}")
-    try:
-        setattr(options, name, named.__members__[value] if named is not None else value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"session_options {name!r} cannot be {value!r}") from error
+def _check_inputs(path: Path, found: Mapping[str, Any], wanted: Sequence[str]) -> None:
+    if set(found) != set(wanted):
+        raise ValueError(f"graph {path} must have the inputs {', '.join(wanted)}; it has {', '.join(found)}")
+    for name, one in found.items():
+        if one.type not in _DTYPES:
+            raise ValueError(f"graph {path}: input {name} is {one.type}; known here: {', '.join(_DTYPES)}")
 
 
 def _check_provider(path: Path, wanted: Any, found: str) -> None:

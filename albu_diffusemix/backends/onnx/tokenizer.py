@@ -12,6 +12,7 @@ from albu_diffusemix.backends.files import read_json
 
 __all__ = ["PromptTokenizer"]
 
+_CONFIG = "tokenizer_config.json"
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _LENGTH, _LONGEST = 77, 1_000_000  # CLIP's own; what is above stands for "no limit" in a config
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"  # OpenAI's CLIP, simple_tokenizer.py
@@ -30,13 +31,12 @@ class PromptTokenizer:
 
     def __init__(self, folder: Path) -> None:
         config = _config(folder)
-        length = config.get("model_max_length", _LENGTH)
+        length = _length(folder, config)
         self._tokenizer = _read(folder)
         padding = _content(config.get("pad_token", _END))
         number = self._tokenizer.token_to_id(padding)
         if number is None:
             raise ValueError(f"{folder} has no token {padding!r}, with which prompts are filled up")
-        length = int(length) if length < _LONGEST else _LENGTH
         self._tokenizer.enable_truncation(length)
         self._tokenizer.enable_padding(length=length, pad_id=number, pad_token=padding)
 
@@ -73,10 +73,17 @@ def _build(folder: Path) -> Tokenizer:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "tokenizer_config.json"
+    path = folder / _CONFIG
     return read_json(path) if path.is_file() else {}
+
+
+def _length(folder: Path, config: dict[str, Any]) -> int:
+    length = config.get("model_max_length", _LENGTH)
+    if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:
+        raise ValueError(f"{folder / _CONFIG}: model_max_length must be a number above 0; got {length!r}")
+    return int(length) if length < _LONGEST else _LENGTH
 
 
 def _content(token: Any) -> str:
     """Give a token's text; older files hold it with its settings."""
-    return str(token["content"] if isinstance(token, dict) else token)
+    return str(token.get("content") if isinstance(token, dict) else token)
