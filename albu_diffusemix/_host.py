@@ -10,8 +10,6 @@ import random
 import sys
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import metadata
 from typing import Any
@@ -85,15 +83,6 @@ def call_data() -> dict[str, Any]:
     return _call_data.get({})
 
 
-@contextmanager
-def _calling(data: dict[str, Any]) -> Iterator[None]:
-    token = _call_data.set(data)
-    try:
-        yield
-    finally:
-        _call_data.reset(token)
-
-
 def worker_seed() -> int | None:
     """Give the seed of the DataLoader worker that this process is; None in any other, or where torch is not loaded."""
     data = sys.modules.get("torch.utils.data")
@@ -139,8 +128,11 @@ class HostTransform:
 
     def apply_with_params(self, params: Any, *args: Any, **data: Any) -> dict[str, Any]:
         """Apply, with the caller's data at hand for what must not travel through copied parameters."""
-        with _calling(data):
+        token = _call_data.set(data)
+        try:
             result: dict[str, Any] = super().apply_with_params(params, *args, **data)  # type: ignore[misc]
+        finally:
+            _call_data.reset(token)
         return result
 
     def apply_to_volumes(self, volumes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from importlib import resources
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,16 +95,18 @@ class FractalLibrary:
         """
         return self._paths[index].name
 
-    def get(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
+    def get(self, index: int, height: int, width: int, out: NDArray[Any] | None = None) -> NDArray[np.uint8]:
         """Give one fractal resized to an image's size (paper, section 3.2: one fractal over the whole image).
 
         Args:
             index (int): Its number, from 0, in the order of the file names.
             height (int): Height in pixels.
             width (int): Width in pixels.
+            out (np.ndarray | None): An array that may be written to; used where a fractal has to be resized that is
+                not worth remembering, and `out` has its shape and dtype. Default: None.
 
         Returns:
-            np.ndarray: (height, width, 3) uint8 RGB, read-only.
+            np.ndarray: (height, width, 3) uint8 RGB, read-only unless it is `out`.
 
         Raises:
             OSError: The file cannot be opened.
@@ -118,19 +121,23 @@ class FractalLibrary:
         decoded = self._decode(index)
         if decoded.shape[:2] == (height, width):
             return decoded
+        if self._worth_remembering(height, width, decoded):
+            resized = _resized(decoded, height, width)
+            resized.flags.writeable = False
+            self._memory.put((index, height, width), resized)
+            return resized
+        if out is not None and (out.shape, out.dtype) == ((height, width, 3), np.uint8):
+            return _resized(decoded, height, width, out)
         resized = _resized(decoded, height, width)
         resized.flags.writeable = False
-        if self._worth_remembering(resized, decoded):
-            self._memory.put((index, height, width), resized)
         return resized
 
-    def _worth_remembering(self, resized: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> bool:
+    def _worth_remembering(self, height: int, width: int, decoded: NDArray[np.uint8]) -> bool:
         """Keep decoded images from being driven out by resized ones that never come again, or are larger than they."""
-        size = resized.shape[:2]
-        came_before = size in self._recent_sizes
+        came_before = (height, width) in self._recent_sizes
         if not came_before:
-            self._recent_sizes.append(size)
-        return came_before and resized.nbytes <= decoded.nbytes
+            self._recent_sizes.append((height, width))
+        return came_before and height * width * 3 <= decoded.nbytes
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         decoded = self._memory.get((index,))
@@ -160,12 +167,14 @@ def shared_library(source: str) -> FractalLibrary:
     return _shared[process_and_source]
 
 
-def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _resized(
+    image: NDArray[np.uint8], height: int, width: int, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Halve while that is possible, then interpolate: an eighth of the time of averaging areas at once."""
     while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _builtin_paths() -> list[Path]:

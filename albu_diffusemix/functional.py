@@ -5,6 +5,7 @@ first three channels are RGB. Inputs are never written to, unless named as `out`
 input's shape and dtype.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import cv2
@@ -16,21 +17,30 @@ __all__ = [
     "Box",
     "Half",
     "Image",
+    "Piece",
     "check_image",
     "crop",
     "cutmix",
     "cutmix_box",
+    "cutmix_pieces",
     "fractal_blend",
     "half_box",
     "half_concat",
+    "half_pieces",
+    "join",
     "match_format",
     "mixup",
     "to_rgb",
+    "whole_box",
 ]
 
 Image: TypeAlias = NDArray[Any]
 Box: TypeAlias = tuple[int, int, int, int]
 """`(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded."""
+
+Piece: TypeAlias = tuple[Box, Image]
+"""Where a part of a hybrid lies, and its pixels: never none, often a view. The pieces of a hybrid cover it once; what
+comes next can take them where they lie, with no copy in between."""
 
 Half = Literal["left", "right", "top", "bottom"]
 HALVES: tuple[Half, ...] = get_args(Half)
@@ -74,6 +84,19 @@ def crop(image: Image, box: Box) -> Image:
     """
     x_min, y_min, x_max, y_max = box
     return image[y_min:y_max, x_min:x_max]
+
+
+def whole_box(image: Image) -> Box:
+    """Give the box of all pixels.
+
+    Args:
+        image (np.ndarray): (H, W) or (H, W, C).
+
+    Returns:
+        Box: `(0, 0, W, H)`.
+
+    """
+    return (0, 0, image.shape[1], image.shape[0])
 
 
 def half_box(height: int, width: int, mask_type: Half, seam_width: float = 0.0) -> Box:
@@ -142,24 +165,41 @@ def half_concat(image: Image, counterpart: Image, mask_type: Half, seam_width: f
                [0, 0, 9, 9]], dtype=uint8)
 
     """
-    box = half_box(image.shape[0], image.shape[1], mask_type, seam_width)
-    part = _part_of(counterpart, image, box)
-    hybrid = _paste(image, part, box)
-    axis = 1 if mask_type in ("left", "right") else 0
-    start, end = _seam(image.shape[axis], seam_width)
-    if start == end:
-        return hybrid
+    return join(half_pieces(image, counterpart, mask_type, seam_width), np.empty(image.shape, image.dtype))
 
-    weight = _ramp(end - start, rising=mask_type in ("right", "bottom"))
-    shape = [1] * image.ndim
-    shape[axis] = -1
-    seam: list[slice] = [slice(None)] * image.ndim
-    seam[axis] = slice(start, end)
-    offset = start - (box[0] if axis == 1 else box[1])
-    seam_of_part = list(seam)
-    seam_of_part[axis] = slice(offset, offset + end - start)
-    hybrid[tuple(seam)] = _mix(image[tuple(seam)], part[tuple(seam_of_part)], weight.reshape(shape))
-    return hybrid
+
+def half_pieces(image: Image, counterpart: Image, mask_type: Half, seam_width: float = 0.0) -> list[Piece]:
+    """Give the pieces that `half_concat` joins: the half of the counterpart, the rest of the image, the seam.
+
+    Args:
+        image (np.ndarray): As for `half_concat`, and so are the others.
+        counterpart (np.ndarray): C.
+        mask_type (str): The half.
+        seam_width (float): Of the soft seam. Default: 0.
+
+    Returns:
+        list[Piece]: Two of them, or three with a seam; fewer where the image has only one row or column.
+
+    Raises:
+        ValueError: As for `half_concat`.
+
+    """
+    height, width = image.shape[:2]
+    box = half_box(height, width, mask_type, seam_width)
+    part = _part_of(counterpart, image, box)
+    across = mask_type in ("left", "right")
+    side = width if across else height
+    start, end = _seam(side, seam_width)
+    part_first = mask_type in ("left", "top")
+    in_part, in_image = ((0, start), (end, side)) if part_first else ((end, side), (0, start))
+    strips = [(in_part, part, box), (in_image, image, (0, 0, width, height))]
+    pieces = [_strip(source, placed, across, *span) for span, source, placed in strips if span[0] < span[1]]
+    if start < end:
+        weight = _ramp(end - start, rising=not part_first)
+        shape = [-1 if axis == across else 1 for axis in range(image.ndim)]
+        place, mixed_in = _strip(part, box, across, start, end)
+        pieces.append((place, _mix(crop(image, place), mixed_in, weight.reshape(shape))))
+    return pieces
 
 
 def cutmix_box(height: int, width: int, center_x: float, center_y: float, area: float) -> Box:
@@ -209,7 +249,29 @@ def cutmix(image: Image, counterpart: Image, box: Box) -> Image:
         ValueError: The counterpart does not fit.
 
     """
-    return _paste(image, _part_of(counterpart, image, box), box)
+    return join(cutmix_pieces(image, counterpart, box), np.empty(image.shape, image.dtype))
+
+
+def cutmix_pieces(image: Image, counterpart: Image, box: Box) -> list[Piece]:
+    """Give the pieces that `cutmix` joins: the box of the counterpart, and the image around it.
+
+    Args:
+        image (np.ndarray): As for `cutmix`, and so are the others.
+        counterpart (np.ndarray): C.
+        box (Box): `(x_min, y_min, x_max, y_max)` in pixels, inside of the image.
+
+    Returns:
+        list[Piece]: Up to five of them.
+
+    Raises:
+        ValueError: The counterpart does not fit.
+
+    """
+    height, width = image.shape[:2]
+    x_min, y_min, x_max, y_max = box
+    around = (0, 0, width, y_min), (0, y_min, x_min, y_max), (x_max, y_min, width, y_max), (0, y_max, width, height)
+    pieces = [(box, _part_of(counterpart, image, box)), *[(side, crop(image, side)) for side in around]]
+    return [piece for piece in pieces if piece[1].size > 0]
 
 
 def mixup(image: Image, counterpart: Image, weight: float) -> Image:
@@ -230,8 +292,23 @@ def mixup(image: Image, counterpart: Image, weight: float) -> Image:
         mixup: https://arxiv.org/abs/1710.09412
 
     """
-    height, width = image.shape[:2]
-    return _blend(image, _part_of(counterpart, image, (0, 0, width, height)), weight)
+    return _blend(image, _part_of(counterpart, image, whole_box(image)), weight)
+
+
+def join(pieces: Sequence[Piece], out: Image) -> Image:
+    """Put the pieces of a hybrid together.
+
+    Args:
+        pieces (Sequence[Piece]): They cover `out`.
+        out (np.ndarray): Where to write the hybrid, of the pieces' dtype; nothing that a piece is a view of.
+
+    Returns:
+        np.ndarray: `out`.
+
+    """
+    for box, piece in pieces:
+        crop(out, box)[...] = piece
+    return out
 
 
 def fractal_blend(image: Image, fractal: Image, alpha: float, out: Image | None = None) -> Image:
@@ -239,10 +316,10 @@ def fractal_blend(image: Image, fractal: Image, alpha: float, out: Image | None 
 
     Args:
         image (np.ndarray): H, (H, W) or (H, W, C), uint8 or float32.
-        fractal (np.ndarray): F, of the image's shape and dtype.
+        fractal (np.ndarray): F, of the image's shape and dtype; uint8 also goes with an image of float32.
         alpha (float): The fractal's opacity, the paper's lambda, in [0, 1]; 0.2 in the paper's experiments.
-        out (np.ndarray | None): A contiguous array of the image's shape and dtype to write the result to, which may be
-            the image itself. Default: a new one.
+        out (np.ndarray | None): Where to write the result: an array of the image's shape and dtype, or a box of one,
+            which may be the image or the fractal itself. Default: a new one.
 
     Returns:
         np.ndarray: The blended image, of the image's shape and dtype; uint8 is rounded, not cut off.
@@ -262,7 +339,7 @@ def fractal_blend(image: Image, fractal: Image, alpha: float, out: Image | None 
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1]; got {alpha}")
-    if (fractal.shape, fractal.dtype) != (image.shape, image.dtype):
+    if fractal.shape != image.shape or fractal.dtype not in (image.dtype, np.uint8):
         raise ValueError(f"fractal must match the image, {_format(image)}; got {_format(fractal)}")
     return _blend(image, fractal, alpha, out)
 
@@ -327,7 +404,7 @@ def _part_of(counterpart: Image, image: Image, box: Box) -> Image:
     if counterpart.dtype == image.dtype and counterpart.shape[2:] == image.shape[2:]:
         if counterpart.shape == image.shape:
             return crop(counterpart, box)
-        if counterpart.shape[:2] == crop(image, box).shape[:2]:
+        if counterpart.shape[:2] == (box[3] - box[1], box[2] - box[0]):
             return counterpart
     raise ValueError(f"counterpart must match the image, {_format(image)}; got {_format(counterpart)}")
 
@@ -336,10 +413,12 @@ def _format(image: Image) -> str:
     return f"shape {image.shape} and dtype {image.dtype}"
 
 
-def _paste(image: Image, part: Image, box: Box) -> Image:
-    hybrid = np.array(image, order="C")
-    crop(hybrid, box)[...] = part
-    return hybrid
+def _strip(source: Image, placed: Box, across: bool, first: int, last: int) -> Piece:  # noqa: FBT001  private
+    """Cut columns (`across`) or rows of the image, `first` to `last`, out of what lies `placed` in it."""
+    x_min, y_min, x_max, y_max = placed
+    if across:
+        return (first, y_min, last, y_max), source[:, first - x_min : last - x_min]
+    return (x_min, first, x_max, last), source[first - y_min : last - y_min]
 
 
 def _mix(image: Image, part: Image, weight: NDArray[np.float32]) -> Image:
@@ -350,6 +429,11 @@ def _mix(image: Image, part: Image, weight: NDArray[np.float32]) -> Image:
 def _blend(image: Image, other: Image, weight: float, out: Image | None = None) -> Image:
     result = np.empty(image.shape, image.dtype) if out is None else out
     rows = image.shape[0]
-    flat = [np.ascontiguousarray(array).reshape(rows, -1) for array in (image, other)]
-    cv2.addWeighted(flat[0], 1 - weight, flat[1], weight, 0, dst=result.reshape(rows, -1))
+    if other.dtype != image.dtype:
+        weight_of_other, depth = weight / 255, cv2.CV_32F
+    else:
+        weight_of_other, depth = weight, -1
+    # Rows of numbers: OpenCV takes no more than four channels everywhere.
+    flat = image.reshape(rows, -1), other.reshape(rows, -1), result.reshape(rows, -1)
+    cv2.addWeighted(flat[0], 1 - weight, flat[1], weight_of_other, 0, dst=flat[2], dtype=depth)
     return result

@@ -1,32 +1,41 @@
-"""The named masks: what is sampled for each, which box of the counterpart it needs, and how it forms the hybrid."""
+"""The named masks: what is sampled for each, which box of the counterpart it needs, what the hybrid is pieced from."""
 
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+
+import numpy as np
 
 from albu_diffusemix import functional
-from albu_diffusemix.functional import Box, Half, Image
+from albu_diffusemix.functional import Box, Half, Image, Piece
 
 __all__ = ["MASKS", "Mask", "MaskParams"]
 
 MaskParams = dict[str, float]
 
 
-class Mask(Protocol):
+class Mask(ABC):
     """One way of putting a counterpart into an image."""
 
+    @abstractmethod
     def sample(self, rng: random.Random) -> MaskParams:
         """Draw what the mask leaves to chance, independent of the image's size."""
 
+    @abstractmethod
     def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
-        """Give the part of the counterpart that `hybrid` needs."""
+        """Give the part of the counterpart that the hybrid needs."""
+
+    @abstractmethod
+    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
+        """Give what the hybrid of the image and that part of the counterpart consists of."""
 
     def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         """Put that part of the counterpart into the image."""
+        return functional.join(self.pieces(image, part, seam_width, params), np.empty(image.shape, image.dtype))
 
 
 @dataclass(frozen=True)
-class _HalfMask:
+class _HalfMask(Mask):
     half: Half
 
     def sample(self, rng: random.Random) -> MaskParams:
@@ -37,12 +46,12 @@ class _HalfMask:
         del params
         return functional.half_box(height, width, self.half, seam_width)
 
-    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
+    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
         del params
-        return functional.half_concat(image, part, self.half, seam_width)
+        return functional.half_pieces(image, part, self.half, seam_width)
 
 
-class _CutMixMask:
+class _CutMixMask(Mask):
     def sample(self, rng: random.Random) -> MaskParams:
         return {"center_x": rng.random(), "center_y": rng.random(), "area": rng.betavariate(1, 1)}
 
@@ -50,11 +59,11 @@ class _CutMixMask:
         del seam_width
         return functional.cutmix_box(height, width, **params)
 
-    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
-        return functional.cutmix(image, part, self.box(image.shape[0], image.shape[1], seam_width, params))
+    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
+        return functional.cutmix_pieces(image, part, self.box(image.shape[0], image.shape[1], seam_width, params))
 
 
-class _MixupMask:
+class _MixupMask(Mask):
     def sample(self, rng: random.Random) -> MaskParams:
         return {"weight": rng.betavariate(1, 1)}
 
@@ -62,9 +71,9 @@ class _MixupMask:
         del seam_width, params
         return (0, 0, width, height)
 
-    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
+    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
         del seam_width
-        return functional.mixup(image, part, **params)
+        return [(functional.whole_box(image), functional.mixup(image, part, **params))]
 
 
 MASKS: dict[str, Mask] = {

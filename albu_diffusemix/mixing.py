@@ -14,7 +14,18 @@ import numpy as np
 from albu_diffusemix._host import HostTransform, call_data
 from albu_diffusemix.backends import BackendSpec, Request, shared_backend
 from albu_diffusemix.fractals import shared_library
-from albu_diffusemix.functional import Box, Image, check_image, crop, fractal_blend, match_format, to_rgb
+from albu_diffusemix.functional import (
+    Box,
+    Image,
+    Piece,
+    check_image,
+    crop,
+    fractal_blend,
+    join,
+    match_format,
+    to_rgb,
+    whole_box,
+)
 from albu_diffusemix.masks import MASKS
 
 __all__ = ["Blending", "Concatenating", "Mixing", "TracedCall", "trace", "unmixed_images"]
@@ -142,15 +153,15 @@ class Concatenating:
         prompt = params["prompt"]
         return {"mask_types": (params["mask_type"],), **({} if prompt is None else {"prompts": (prompt,)})}
 
-    def hybrids(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        """Form the hybrid of each image; one without a counterpart is given back as the same object."""
+    def pieces(self, images: list[Image], params: dict[str, Any]) -> list[list[Piece] | None]:
+        """Give the pieces of each image's hybrid; None for an image without a counterpart."""
         mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
         boxes = [mask.box(image.shape[0], image.shape[1], self.seam_width, mask_params) for image in images]
         parts = self._parts_at_hand(images, boxes)
         if parts is None:
             parts = self._parts_from_backend(images, boxes, params)
         return [
-            image if part is None else mask.hybrid(image, part, self.seam_width, mask_params)
+            None if part is None else mask.pieces(image, part, self.seam_width, mask_params)
             for image, part in zip(images, parts, strict=True)
         ]
 
@@ -216,18 +227,25 @@ class Blending:
     def applied_fractal(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"alpha_range": (params["alpha"], params["alpha"])}
 
-    def blend(self, image: Image, params: dict[str, Any], out: Image | None = None) -> Image:
-        height, width = image.shape[:2]
-        fractal = shared_library(self.fractals).get(params["fractal_index"], height, width)
-        return fractal_blend(image, match_format(fractal, image), params["alpha"], out)
+    def blend(self, image: Image, pieces: list[Piece], params: dict[str, Any]) -> Image:
+        """Blend the fractal into the pieces of a hybrid, or the one piece that an image is."""
+        out = np.empty_like(image)
+        fractal = shared_library(self.fractals).get(params["fractal_index"], *image.shape[:2], out=out)
+        if fractal is not out and not all(piece.shape[1] == image.shape[1] for _, piece in pieces):
+            # A remembered fractal comes from main memory, which is slow to hand out halves of rows.
+            pieces = [(whole_box(image), join(pieces, out))]
+        for box, piece in pieces:
+            part = crop(fractal, box)
+            matched = part if part.shape == piece.shape else match_format(part, piece)
+            fractal_blend(piece, matched, params["alpha"], out=crop(out, box))
+        return out
 
 
 def _part(counterpart: Image, box: Box, image: Image) -> Image:
-    part, target = crop(counterpart, box), crop(image, box)
-    if (part.shape, part.dtype) == (target.shape, target.dtype):
-        return part
+    if counterpart.dtype == image.dtype and counterpart.shape[2:] == image.shape[2:]:
+        return crop(counterpart, box)
     check_image(counterpart)
-    return match_format(to_rgb(part), target)
+    return match_format(to_rgb(crop(counterpart, box)), crop(image, box))
 
 
 def _shown(metadata: Any) -> str:

@@ -3,11 +3,13 @@
 import random
 from typing import Any
 
+import numpy as np
+
 from albu_diffusemix._host import ImageOnlyTransform
 from albu_diffusemix.arguments import BlendArguments, ConcatArguments
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.fractals import BUILTIN
-from albu_diffusemix.functional import HALVES, Image
+from albu_diffusemix.functional import HALVES, Image, join, whole_box
 from albu_diffusemix.mixing import Blending, Concatenating, Mixing
 
 __all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat"]
@@ -91,7 +93,8 @@ class HalfConcat(Concatenating, Mixing, ImageOnlyTransform):
         return self.applied_hybrid(params)
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        return self.hybrids(images, params)
+        hybrids = zip(images, self.pieces(images, params), strict=True)
+        return [image if pieces is None else join(pieces, np.empty_like(image)) for image, pieces in hybrids]
 
 
 class FractalBlend(Blending, Mixing, ImageOnlyTransform):
@@ -150,7 +153,7 @@ class FractalBlend(Blending, Mixing, ImageOnlyTransform):
         return self.applied_fractal(params)
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        return [self.blend(image, params) for image in images]
+        return [self.blend(image, [(whole_box(image), image)], params) for image in images]
 
 
 class DiffuseMix(Concatenating, Blending, Mixing, ImageOnlyTransform):
@@ -233,8 +236,5 @@ class DiffuseMix(Concatenating, Blending, Mixing, ImageOnlyTransform):
         return {**self.applied_hybrid(params), **self.applied_fractal(params)}
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        hybrids = self.hybrids(images, params)
-        return [
-            image if hybrid is image else self.blend(hybrid, params, out=hybrid)
-            for image, hybrid in zip(images, hybrids, strict=True)
-        ]
+        hybrids = zip(images, self.pieces(images, params), strict=True)
+        return [image if pieces is None else self.blend(image, pieces, params) for image, pieces in hybrids]

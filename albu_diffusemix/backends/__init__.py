@@ -104,6 +104,7 @@ _registry: dict[str, _Entry] = {
 }
 
 _shared: dict[tuple[int, str], Backend] = {}
+_CANONICAL = json.JSONEncoder(sort_keys=True)
 
 
 def backend_names() -> list[str]:
@@ -192,7 +193,7 @@ def shared_backend(spec: BackendSpec) -> Backend:
         ValueError: As for `create_backend`.
 
     """
-    process_and_spec = (os.getpid(), json.dumps(spec, sort_keys=True))
+    process_and_spec = (os.getpid(), _CANONICAL.encode(spec))
     if process_and_spec not in _shared:
         _shared[process_and_spec] = create_backend(spec)
     return _shared[process_and_spec]
