@@ -17,6 +17,7 @@ EXIF orientation is not applied: pixels come as they are stored.
 """
 
 import struct
+from collections.abc import Callable
 from itertools import chain, cycle, takewhile
 from typing import NamedTuple, TypeAlias
 
@@ -24,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["JpegError", "cut", "decode", "decode_box", "encode", "read_size"]
+__all__ = ["JpegError", "cut", "decode", "decode_box", "encode"]
 
 Box: TypeAlias = tuple[int, int, int, int]
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -118,24 +119,7 @@ def decode(data: Data) -> NDArray[np.uint8]:
     return _decode(data, header)
 
 
-def read_size(data: Data) -> tuple[int, int]:
-    """Read height and width from a JPEG's header; nothing is decoded.
-
-    Args:
-        data: The bytes of the file.
-
-    Returns:
-        `(height, width)` in pixels. EXIF orientation is not applied.
-
-    Raises:
-        JpegError: If the bytes are no JPEG, or break off in the header.
-
-    """
-    header = _read_header(data)
-    return header.height, header.width
-
-
-def decode_box(data: Data, box: Box) -> NDArray[np.uint8]:
+def decode_box(data: Data, box: Box | Callable[[int, int], Box]) -> NDArray[np.uint8]:
     """Decode a box of a JPEG, and little more than needed.
 
     What is decoded is the box grown to whole restart segments. For the files of `encode` these are rows of blocks, and
@@ -143,7 +127,8 @@ def decode_box(data: Data, box: Box) -> NDArray[np.uint8]:
 
     Args:
         data: The bytes of the file.
-        box: `(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded; not empty, inside the picture.
+        box: `(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded; not empty, inside the picture. Or what
+            gives it for the picture's height and width.
 
     Returns:
         `decode(data)[y_min:y_max, x_min:x_max]`, bit for bit, C-contiguous.
@@ -159,6 +144,8 @@ def decode_box(data: Data, box: Box) -> NDArray[np.uint8]:
 
     """
     header = _read_header(data)
+    if callable(box):
+        box = box(header.height, header.width)
     ends = _find_segments(data, header)
     grown = _grow(box, header)
     pixels = _decode(_copy_segments(data, header, ends, grown), header)
@@ -344,11 +331,15 @@ def _copy_segments(data: Data, header: _Header, ends: list[int], box: Box) -> Da
     step = _segment_width(header)
     in_row = _ceil_div(header.width, step)
     columns = range(left // step, _ceil_div(right, step))
-    kept = [row * in_row + column for row in range(top // BLOCK, _ceil_div(bottom, BLOCK)) for column in columns]
-    starts = [header.data_at, *[end + 2 for end in ends]]
-    segments = [data[starts[number] : ends[number]] for number in kept]
+    rows = range(top // BLOCK, _ceil_div(bottom, BLOCK))
     size_stop = header.size_at + HEIGHT_WIDTH.size
     pieces = [data[: header.size_at], HEIGHT_WIDTH.pack(*size), data[size_stop : header.data_at]]
+    starts = [header.data_at, *[end + 2 for end in ends]]
+    if len(columns) == in_row and rows.start * in_row % len(RESTARTS) == 0:  # in one piece, with the right markers
+        pieces += data[starts[rows.start * in_row] : ends[rows.stop * in_row - 1]], END_MARKER
+        return b"".join(pieces)
+    kept = [row * in_row + column for row in rows for column in columns]
+    segments = [data[starts[number] : ends[number]] for number in kept]
     pieces += chain.from_iterable(zip(segments, cycle(RESTART_MARKERS)))
     pieces[-1] = END_MARKER
     return b"".join(pieces)

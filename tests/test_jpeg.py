@@ -194,6 +194,11 @@ def test_little_more_than_the_box_is_decoded(monkeypatch):
     assert [pixels.shape[:2] for pixels in decoded] == [(512, 256), (280, 512), (8, 256), (512, 512)]
 
 
+def test_a_box_may_be_asked_of_the_pictures_size():
+    part = decode_box(SMALL, lambda height, width: (width // 2, 0, width, height))
+    np.testing.assert_array_equal(part, decode(SMALL)[:, 24:])
+
+
 def test_the_whole_picture_is_a_box_too():
     assert cut(SMALL, (0, 0, 48, 32)) == SMALL
     np.testing.assert_array_equal(decode_box(SMALL, (0, 0, 48, 32)), decode(SMALL))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.backends.precomputed.matching import Explainer, Mismatch, find
 from albu_diffusemix.functional import Box, crop
-from albu_diffusemix.jpeg import decode_box, read_size
+from albu_diffusemix.jpeg import decode_box
 from albu_diffusemix.store import Recipe, Row, Store, StoreError
 
 __all__ = ["Precomputed"]
@@ -140,7 +140,7 @@ def _listed(names: Sequence[str]) -> str:
 def _decode(data: bytes, encoding: str, box: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Decode the part of a stored counterpart that covers `box` of its source of `size`, height and width."""
     if encoding == "jpg":
-        part = decode_box(data, _scaled(box, size, read_size(data)))
+        part = decode_box(data, lambda height, width: _scaled(box, size, (height, width)))
         return part if part.ndim == 3 else np.asarray(cv2.cvtColor(part, cv2.COLOR_GRAY2RGB), np.uint8)  # noqa: PLR2004
     whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if whole is None:
