@@ -121,15 +121,12 @@ class FractalLibrary:
         decoded = self._decode(index)
         if decoded.shape[:2] == (height, width):
             return decoded
-        if self._worth_remembering(height, width, decoded):
-            resized = _resized(decoded, height, width)
+        to_remember = self._worth_remembering(height, width, decoded)
+        resized = _resized(decoded, height, width, None if to_remember else out)
+        if resized is not out:
             resized.flags.writeable = False
+        if to_remember:
             self._memory.put((index, height, width), resized)
-            return resized
-        if out is not None and (out.shape, out.dtype) == ((height, width, 3), np.uint8):
-            return _resized(decoded, height, width, out)
-        resized = _resized(decoded, height, width)
-        resized.flags.writeable = False
         return resized
 
     def _worth_remembering(self, height: int, width: int, decoded: NDArray[np.uint8]) -> bool:
@@ -167,10 +164,11 @@ def shared_library(source: str) -> FractalLibrary:
     return _shared[process_and_source]
 
 
-def _resized(
-    image: NDArray[np.uint8], height: int, width: int, out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    """Halve while that is possible, then interpolate: an eighth of the time of averaging areas at once."""
+def _resized(image: NDArray[np.uint8], height: int, width: int, out: NDArray[Any] | None) -> NDArray[np.uint8]:
+    """Halve while that is possible, then interpolate: an eighth of the time of averaging areas at once.
+
+    OpenCV writes to `out` where it fits, else to a new array.
+    """
     while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)

@@ -230,8 +230,9 @@ class Blending:
     def blend(self, image: Image, pieces: list[Piece], params: dict[str, Any]) -> Image:
         """Blend the fractal into the pieces of a hybrid, or the one piece that an image is."""
         out = np.empty_like(image)
-        fractal = shared_library(self.fractals).get(params["fractal_index"], *image.shape[:2], out=out)
-        if fractal is not out and not all(piece.shape[1] == image.shape[1] for _, piece in pieces):
+        height, width = image.shape[:2]
+        fractal = shared_library(self.fractals).get(params["fractal_index"], height, width, out)
+        if fractal is not out and not all(piece.shape[1] == width for _, piece in pieces):
             # A remembered fractal comes from main memory, which is slow to hand out halves of rows.
             pieces = [(whole_box(image), join(pieces, out))]
         for box, piece in pieces:

@@ -45,6 +45,26 @@ def test_a_size_that_comes_again_is_resized_no_more(fractals):
     assert library.get(0, 10, 10) is library.get(0, 10, 10)
 
 
+def test_what_is_not_remembered_is_resized_to_where_it_is_wanted(fractals):
+    library, out = FractalLibrary(fractals), np.empty((50, 60, 3), np.uint8)
+    for _ in range(3):
+        assert library.get(0, 50, 60, out=out) is out
+    assert np.array_equal(out, library.get(0, 50, 60))
+
+
+def test_an_array_to_write_to_is_never_remembered(fractals):
+    library, out = FractalLibrary(fractals), np.empty((10, 10, 3), np.uint8)
+    assert library.get(0, 10, 10, out=out) is out
+    for _ in range(2):
+        assert not np.shares_memory(library.get(0, 10, 10, out=out), out)
+
+
+@pytest.mark.parametrize("out", [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32)])
+def test_an_array_of_another_format_is_left_alone(fractals, out):
+    assert FractalLibrary(fractals).get(0, 10, 10, out=out).shape == (10, 10, 3)
+    assert not out.any()
+
+
 @pytest.mark.parametrize("sizes", [[(20, side) for side in range(1, 31)], [(200, 200)] * 30])
 def test_sizes_that_come_once_and_large_ones_leave_the_decoded_images_in_memory(fractals, sizes):
     library = FractalLibrary(fractals, memory_bound=3 * 40 * 30 * 3)

@@ -46,6 +46,24 @@ def test_a_blend_can_be_written_over_the_image(rng):
         assert np.array_equal(image, expected)
 
 
+def test_a_fractal_of_bytes_goes_with_an_image_of_floats(rng):
+    image, fractal = make_image(rng, (5, 4, 5), "float32"), make_image(rng, (5, 4, 5), "uint8")
+    expected = functional.fractal_blend(image, np.float32(1 / 255) * fractal, 0.2)
+    np.testing.assert_allclose(functional.fractal_blend(image, fractal, 0.2), expected, atol=1e-6)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(HALVES), st.floats(0, 1), st.floats(0, 1))
+def test_pieces_cover_the_image_once_and_none_is_empty(height, width, half, seam_width, area):
+    image, box = np.zeros((height, width), np.uint8), functional.cutmix_box(height, width, 0.4, 0.7, area)
+    for pieces in functional.half_pieces(image, image, half, seam_width), functional.cutmix_pieces(image, image, box):
+        covered = image.copy()
+        for place, piece in pieces:
+            functional.crop(covered, place)[...] += 1
+            assert piece.shape == functional.crop(image, place).shape
+            assert piece.size > 0
+        assert (covered == 1).all()
+
+
 def test_equation_3_is_equation_1_then_equation_2():
     fractal = np.full_like(IMAGE, 100)
     blended = functional.fractal_blend(functional.half_concat(IMAGE, COUNTERPART, "right"), fractal, alpha=0.5)

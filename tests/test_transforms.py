@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from albu_diffusemix import PRESETS, DiffuseMix, FractalBlend, HalfConcat, unmixed_images
 from albu_diffusemix.functional import HALVES, fractal_blend, half_concat
+from albu_diffusemix.masks import MASKS
 
 SIZES = [(1, 1), (1, 6), (2, 2), (7, 5), (64, 48)]
 FORMATS = [((), "uint8"), ((1,), "uint8"), ((3,), "uint8"), ((5,), "uint8"), ((), "float32"), ((3,), "float32")]
@@ -43,6 +44,22 @@ def test_diffusemix_is_half_concat_and_then_fractal_blend(photograph, fractals):
     hybrid = half_concat(photograph, 255 - photograph, "left")
     mixed = transform.apply(photograph, **params, prompt=None, seed=0, key=None)
     assert np.array_equal(mixed, blend.apply(hybrid, **params))
+
+
+@pytest.mark.parametrize("side", [20, 100])
+@pytest.mark.parametrize("mask_type", MASKS)
+@pytest.mark.parametrize(("channels", "dtype"), FORMATS)
+def test_diffusemix_blends_where_the_fractal_is_remembered_and_where_it_is_not(
+    rng, fractals, mask_type, side, channels, dtype
+):
+    image = make_image(rng, (side, side, *channels), dtype)
+    concat = {"backend": "inverting", "seam_width": 0.3, "mask_types": (mask_type,), "p": 1}
+    transform = DiffuseMix(fractals=fractals, alpha_range=(0.4, 0.4), **concat)
+    params = transform.sample(transform.py_random, {})
+    hybrid = HalfConcat(**concat).apply(image, **params)
+    expected = FractalBlend(fractals=fractals, p=1).apply(hybrid, **params)
+    for _ in range(3):
+        np.testing.assert_allclose(transform.apply(image, **params), expected, atol=1e-6)
 
 
 def test_presets_are_arguments(photograph, fractals):
