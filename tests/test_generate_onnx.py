@@ -13,6 +13,7 @@ import pytest
 from diffusion_tools import SIDE, THIRD_PARTY_WARNINGS
 from job_files import bytes_written, content, make_data, wait_for
 
+from albu_diffusemix._host import HOST
 from albu_diffusemix.cli import main
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
@@ -104,8 +105,9 @@ for name in {blocked}:
     sys.modules.pop(name, None)
 sys.meta_path.insert(0, Blocked())
 """
+TORCH = ("torch",) if HOST == "albumentations" else ()  # AlbumentationsX imports it itself
 WITHOUT_TORCH = (
-    BLOCK.format(blocked=("torch", "diffusers", "transformers", "onnx", "accelerate"))
+    BLOCK.format(blocked=(*TORCH, "diffusers", "transformers", "onnx", "accelerate"))
     + """
 from albu_diffusemix.cli import main
 status = main(sys.argv[1:])

@@ -167,6 +167,7 @@ def test_an_option_of_a_sampler_that_cannot_work_is_refused(folder, options, sai
             r"unet/config.json: block_out_channels must be a list .* got 4",
         ),
         ("vae_decoder/config.json", {"scaling_factor": "x"}, r"scaling_factor must be a number above 0; got 'x'"),
+        ("vae_decoder/config.json", {"scaling_factor": 0}, r"scaling_factor must be a number above 0; got 0"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "model_max_length must be a number above 0"),
         ("tokenizer/tokenizer_config.json", {"pad_token": "nowhere"}, "has no token 'nowhere', with which prompts"),
     ],
