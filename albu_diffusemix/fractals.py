@@ -167,12 +167,13 @@ def shared_library(source: str) -> FractalLibrary:
 def _resized(image: NDArray[np.uint8], height: int, width: int, out: NDArray[Any] | None) -> NDArray[np.uint8]:
     """Halve while that is possible, then interpolate: an eighth of the time of averaging areas at once.
 
-    OpenCV writes to `out` where it fits, else to a new array.
+    OpenCV writes to `out` where it fits, else to a new array; of `out` it may give back another view.
     """
     while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR), np.uint8)
+    resized = np.asarray(cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return out if out is not None and np.may_share_memory(resized, out) else resized
 
 
 def _builtin_paths() -> list[Path]:
