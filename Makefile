@@ -83,9 +83,12 @@ $(VENV)/.dev: $(VENV)/bin/python setup.cfg $(PINS) $(MIT_PINS)
 	$< $(INSTALL) --no-deps --editable .
 	@touch $@
 
-$(VENV)-x/.dev: $(VENV)-x/bin/python setup.cfg $(PINS) $(X_PINS)
+$(VENV)-x/.pins: $(VENV)-x/bin/python $(PINS) $(X_PINS)
 	@$< -c $(NEEDS_3_11)
 	$< $(INSTALL) --requirement $(PINS) --requirement $(X_PINS)
+	@touch $@
+
+$(VENV)-x/.dev: $(VENV)-x/bin/python $(VENV)-x/.pins setup.cfg
 	$< $(INSTALL) --no-deps --editable .
 	@touch $@
 

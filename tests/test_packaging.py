@@ -1,4 +1,5 @@
 import configparser
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,10 @@ NO_TEST_CODE = ("tests/", "benchmarks/", "docs/")
 def distributions(tmp_path_factory):
     """The sdist, and the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, capture_output=True)
+    # A copy, for setuptools writes beside the sources, where another run of these tests may do the same.
+    sources = folder / "sources"
+    shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__"))
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, sources], check=True, capture_output=True)
     return folder
 
 
