@@ -17,6 +17,7 @@ from albu_diffusemix.backends.precomputed.changes import change_of
 from albu_diffusemix.functional import half_box
 from albu_diffusemix.jpeg import decode_box
 from albu_diffusemix.store import Source, Store
+from benchmarks import library_floor
 from benchmarks.fractals import warm_fractals
 from benchmarks.lines import FROM_STORE
 from benchmarks.photographs import COUNT, as_jpeg, halves, photographs
@@ -73,6 +74,7 @@ def test_against_one_decode(measuring, tmp_path, shape):
         "half-decoding alone": Rotating(decode_box, counterparts, boxes_of(*stored)),
         "hashing the pixels": Rotating(Source.of, images),
         "an empty pipeline": Rotating(lambda image: nothing(image=image), images),
+        "the libraries' calls alone": library_floor.from_store(images, counterparts, boxes_of),
     }
     times = measuring.side_by_side({**decodes, **ours})
     column = f"{width}x{height}, counterparts {stored[0]}x{stored[1]}"

@@ -10,11 +10,13 @@ import pytest
 from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat
 from albu_diffusemix.prompts import PAPER_PROMPTS
 from benchmarks.fractals import warm_fractals
+from benchmarks.library_floor import LibraryFloor
 from benchmarks.lines import AGAINST_BRIGHTNESS
 from benchmarks.photographs import halves, negatives, photographs
 from benchmarks.side_by_side import Rotating
 
 COPY = "a plain copy"
+LIBRARIES = "the libraries' calls alone"
 BRIGHTNESS = "RandomBrightnessContrast"
 LINE_AT = ("DiffuseMix", BRIGHTNESS, "uint8", 224)
 NATIVE = {
@@ -86,6 +88,8 @@ def test_counterpart_in_memory(measuring, size, dtype):
         "FractalBlend": in_compose(FractalBlend(p=1), images),
         "DiffuseMix": each_half(DiffuseMix, images, at_hand),
     }
+    if dtype == "uint8":
+        ours[LIBRARIES] = Rotating(LibraryFloor(size, size).blended, images, alike=True)
     target = np.empty_like(images[0])
     floor = {COPY: Rotating(lambda image: np.copyto(target, image), images, alike=True)}
     times = measuring.side_by_side({**ours, **natives(images), **floor})
