@@ -57,9 +57,9 @@ bench-full: $(VENV)/.dev ## The same with all sizes and more rounds
 	@mkdir -p build
 	$(BENCH) --scale full --benchmark-json build/bench-full.json
 
-plots: $(VENV)/.dev ## Write the figures of the last bench-full into the documentation, as tables and plots
-	$(BIN)/python -m benchmarks.tables build/bench-full.json docs/performance.md docs/scaling.md
-	$(BIN)/python -m benchmarks.plots build/bench-full.json docs/pictures
+plots: $(VENV)/.dev ## Write the figures of the last bench into the documentation, as tables and plots
+	$(BIN)/python -m benchmarks.tables build/bench.json docs/performance.md docs/scaling.md
+	$(BIN)/python -m benchmarks.plots build/bench.json docs/pictures
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
 	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check

@@ -4,6 +4,7 @@ The floor moves as many bytes by `np.copyto` as the arithmetic has to read and w
 """
 
 import albumentations as A
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,6 +30,10 @@ def both(image, counterpart, fractal, mask_type, seam_width=0.0):
 
 def pil_to_pil(image, counterpart, fractal, mask_type):
     return Image.fromarray(both(np.asarray(image), np.asarray(counterpart), fractal, mask_type))
+
+
+def blended_by_opencv(image, fractal):
+    return cv2.addWeighted(image, 1 - ALPHA, fractal, ALPHA, 0)
 
 
 def with_seam(image, counterpart, fractal, side):
@@ -62,6 +67,7 @@ def test_against_the_released_codes_stage(measuring, tmp_path):
             pil_to_pil, pictures, others, fractals(SIDE), halves()
         ),
         "DiffuseMix in Compose": Rotating(in_compose, pipelines, images, counterparts),
+        "one blend by OpenCV, nothing else": Rotating(blended_by_opencv, images, fractals(SIDE), alike=True),
     }
     times = measuring.side_by_side(
         {
