@@ -61,7 +61,7 @@ def _warn_of_two_hosts() -> None:
         return
     warnings.warn(
         f"albumentations {mit} and albumentationsx {x} are both installed and write the same folder: what runs is a "
-        "mixture of their files. Keep one: pip uninstall -y albumentations albumentationsx, then pip install yours",
+        "mixture of their files. Keep one: pip uninstall -y albumentations albumentationsx, then install one",
         stacklevel=2,
     )
 
