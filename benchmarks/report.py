@@ -65,7 +65,7 @@ class Results(NamedTuple):
         for title, rows in self.tables().items():
             if title.startswith(beginning):
                 return rows
-        raise ValueError(f"no table begins with {beginning!r} in this run: measure all of it, `make bench-full`")
+        raise ValueError(f"no table begins with {beginning!r} in this run: measure all of it, `make bench`")
 
     def tables(self) -> dict[str, list[Row]]:
         """Rows by table, in the order of measuring."""

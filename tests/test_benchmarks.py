@@ -101,7 +101,7 @@ def test_tables_are_written_between_their_markers_and_nowhere_else():
 
 
 def test_a_table_that_the_run_lacks_is_an_error():
-    with pytest.raises(ValueError, match=r"no table begins with 'Speed'.*make bench-full"):
+    with pytest.raises(ValueError, match=r"no table begins with 'Speed'.*make bench`"):
         tables.written_into("<!-- table: Speed -->\n<!-- end of table -->", Results([FAST], {}))
 
 

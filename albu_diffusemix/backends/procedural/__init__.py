@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends import Counterpart, Request
+from albu_diffusemix.backends.pixels import check_box, check_rgb
 from albu_diffusemix.backends.procedural.art import crayon, mosaic, ukiyo_e, watercolor
 from albu_diffusemix.backends.procedural.sky import aurora, rainbow, sunset
 from albu_diffusemix.backends.procedural.weather import autumn, rain, snowy
-from albu_diffusemix.functional import Box, crop
+from albu_diffusemix.functional import crop
 from albu_diffusemix.prompts import PAPER_PROMPTS
 
 VERSION = 1
@@ -95,8 +96,8 @@ class Procedural:
         return [self._make(request) for request in requests]
 
     def _make(self, request: Request) -> Counterpart:
-        _check_image(request.image)
-        _check_box(request.box, request.image)
+        check_rgb(request.image)
+        check_box(request.box, request.image)
         prompt = self._choose(request.seed) if request.prompt is None else nearest_prompt(request.prompt)
         made = _at_working_size(request.image, EFFECTS[prompt], _generator(request.seed, prompt))
         return Counterpart(np.ascontiguousarray(crop(made, request.box)), "ok", prompt)
@@ -138,22 +139,6 @@ def nearest_prompt(prompt: str) -> str:
 def _generator(seed: int, purpose: str) -> np.random.Generator:
     digest = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
-
-
-def _check_image(image: NDArray[np.uint8]) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:  # noqa: PLR2004 - RGB
-        raise ValueError(
-            f"the procedural backend takes uint8 images (H, W, 3) with no zero side, got {image.shape} {image.dtype}"
-        )
-
-
-def _check_box(box: Box, image: NDArray[np.uint8]) -> None:
-    x_min, y_min, x_max, y_max = box
-    height, width = image.shape[:2]
-    if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
-        raise ValueError(
-            f"box {box} must be (x_min, y_min, x_max, y_max), not empty and inside the image's {width}x{height} pixels"
-        )
 
 
 def _at_working_size(image: NDArray[np.uint8], effect: Effect, rng: np.random.Generator) -> NDArray[np.uint8]:
