@@ -8,7 +8,15 @@ NEEDS_3_11 := 'import sys; sys.exit(sys.version_info < (3, 11) and "the developm
 PINS := tests/requirements.txt
 MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
-BENCH := $(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly
+# Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
+define sittings
+	@rm -rf $(1) && mkdir -p $(1)
+	for sitting in 1 2 3; do \
+		$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly \
+			--benchmark-json $(1)/$$sitting.json $(2) || exit 1; \
+	done
+	@$(BIN)/python -m benchmarks.report $(1)
+endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
@@ -50,16 +58,14 @@ docs: $(VENV)/.dev ## Build the documentation into docs/_build/html and run its 
 	$(BIN)/sphinx-build -n -W -q -b doctest docs docs/_build/doctest
 
 bench: $(VENV)/.dev ## Measure side by side, and compare with the project's lines (under 6 minutes)
-	@mkdir -p build
-	$(BENCH) --benchmark-json build/bench.json
+	$(call sittings,build/bench)
 
 bench-full: $(VENV)/.dev ## The same with all sizes and more rounds
-	@mkdir -p build
-	$(BENCH) --scale full --benchmark-json build/bench-full.json
+	$(call sittings,build/bench-full,--scale full)
 
 plots: $(VENV)/.dev ## Write the figures of the last bench into the documentation, as tables and plots
-	$(BIN)/python -m benchmarks.tables build/bench.json docs/performance.md docs/scaling.md
-	$(BIN)/python -m benchmarks.plots build/bench.json docs/pictures
+	$(BIN)/python -m benchmarks.tables build/bench docs/performance.md docs/scaling.md
+	$(BIN)/python -m benchmarks.plots build/bench docs/pictures
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
 	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check

@@ -1,4 +1,4 @@
-"""Tell where two runs disagree: `python -m benchmarks.agree first.json second.json`.
+"""Tell where two runs disagree: `python -m benchmarks.agree FIRST SECOND`.
 
 Two figures agree where the rounds of one run and the rounds of the other overlap. Exit status 1 where some do not.
 """

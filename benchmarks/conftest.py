@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from benchmarks.lines import Line
-from benchmarks.report import ROWS, TIMES, Results, Row, lines_table, machine_line, pivot_table
+from benchmarks.report import ROWS, TIMES, Results, Row, whole_report
 from benchmarks.side_by_side import SideBySide, Spread, Times
 
-SCALES = {"smoke": (1, 0.0), "usual": (11, 0.3), "full": (15, 0.6)}
-"""Rounds, and seconds a round."""
-LONG, ROUNDS_OF_LONG = 1.5, 5
+SCALES = {"smoke": (1, 0.0), "usual": (3, 0.3), "full": (5, 0.6)}
+"""Rounds of a sitting, and seconds a round."""
+LONG, ROUNDS_OF_LONG = 0.8, 2
 """Seconds of a round from which on there are fewer of them."""
 
 _rows = pytest.StashKey[list[Row]]()
@@ -96,7 +96,12 @@ def measuring(benchmark, request):
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):
-    machine_info["versions"] = {**versions(), "other processes kept": others_busy(config)}
+    machine_info["versions"] = machine(config)
+
+
+def machine(config):
+    """Versions, and how many cores other processes kept busy: the more, the less two runs agree."""
+    return {**versions(), "other processes kept": others_busy(config)}
 
 
 @functools.cache
@@ -118,19 +123,12 @@ def versions():
 
 def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash[_rows]
-    if not rows:
+    if not rows or config.getoption("benchmark_json"):  # a file is read again, with those of other sittings
         return
-    write = terminalreporter.write_line
-    for title, table in Results(rows, {}).tables().items():
-        terminalreporter.section(title, sep="-")
-        write(pivot_table(table))
-    terminalreporter.section("against the lines")
-    write(machine_line({**versions(), "other processes kept": others_busy(config)}))
-    write(lines_table(rows) if any(row.line for row in rows) else "none of these has a line")
+    terminalreporter.write_line(whole_report(Results(rows, machine(config))))
 
 
 def others_busy(config):
-    """How many cores other processes kept busy during the run: the more, the less two runs agree."""
     (before, start), (after, end) = config.stash[_start], _times_of_others()
     return f"{max(0.0, after - before) / max(end - start, 1e-3):.1f} cores busy"
 

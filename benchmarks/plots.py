@@ -1,4 +1,4 @@
-"""Draw the plots of the documentation from a run: `python -m benchmarks.plots build/bench.json docs/pictures`.
+"""Draw the plots of the documentation from a run: `python -m benchmarks.plots build/bench docs/pictures`.
 
 Titles say what the run found, so they change with it. Colours are Okabe and Ito's, which the colour-blind tell apart.
 """
@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
 from benchmarks.report import Results, Row, digits, shown
 
@@ -63,7 +64,7 @@ def in_compose(results: Results) -> Figure:
     figure, axes = plt.subplots(figsize=(9, 1.6 + INCH_A_BAR * len(rows)))
     for place, row in enumerate(rows):
         color, marker = (OURS, "o") if row.name.startswith(MIXING) else (THEIRS, "s")
-        axes.hlines(place, *row.spread[1:], color=color, linewidth=3, alpha=0.5)
+        axes.hlines(place, row.spread.low, row.spread.high, color=color, linewidth=3, alpha=0.5)
         axes.plot(row.spread.value, place, marker, color=color, markersize=9)
         _beside(axes, shown(row.spread.value, row.unit), (row.spread.high, place))
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
@@ -165,9 +166,14 @@ def _beside(axes: Axes, text: str, place: tuple[float, float], color: str = "bla
 
 
 def _curve(axes: Axes, places: list[int], rows: list[Row], look: tuple[str, str], label: str = "") -> None:
-    values, lows, highs = zip(*(row.spread for row in rows), strict=True)
+    values, lows, highs = _extents(rows)
     axes.plot(places, values, marker=look[1], color=look[0], label=label)
     axes.fill_between(places, lows, highs, color=look[0], alpha=0.2, linewidth=0)
+
+
+def _extents(rows: list[Row]) -> NDArray[np.float64]:
+    """Give figures, lowest and highest rounds, a column for each row."""
+    return np.array([(row.spread.value, row.spread.low, row.spread.high) for row in rows]).T
 
 
 def _by_entries(axes: Axes, table: list[Row], name: str, look: tuple[str, str]) -> tuple[int, float]:
@@ -198,7 +204,7 @@ def _grouped_bars(axes: Axes, rows: list[Row], colors: tuple[str, ...]) -> None:
     groups, names = list(dict.fromkeys(row.column for row in rows)), list(dict.fromkeys(row.name for row in rows))
     width = 0.8 / len(names)
     for place, (name, color) in enumerate(zip(names, colors, strict=True)):
-        values, lows, highs = (np.array(part) for part in zip(*(r.spread for r in rows if r.name == name), strict=True))
+        values, lows, highs = _extents([row for row in rows if row.name == name])
         places = np.arange(len(groups)) + (place - (len(names) - 1) / 2) * width
         whiskers = (values - lows, highs - values)
         label = name.rsplit("/ ")[-1]

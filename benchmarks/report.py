@@ -1,6 +1,10 @@
-"""What the benchmarks found, as rows and as tables: read from pytest-benchmark's JSON, written as Markdown."""
+"""What the benchmarks found, as rows and as tables: read from pytest-benchmark's JSON, written as Markdown.
+
+`python -m benchmarks.report build/bench` prints a run: a folder with a file of each sitting, or one file.
+"""
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,27 +37,54 @@ class Row(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Plain types, as `from_json` takes them."""
-        return {**self._asdict(), "spread": list(self.spread), "line": self.line and list(self.line)}
+        return {**self._asdict(), "spread": list(self.spread.rounds), "line": self.line and list(self.line)}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> "Row":
         """Undo `as_json`."""
         line = plain["line"]
-        return cls(**{**plain, "spread": Spread(*plain["spread"]), "line": line and Line(*line)})
+        return cls(**{**plain, "spread": Spread.of(plain["spread"]), "line": line and Line(*line)})
+
+    def with_rounds(self, rounds: tuple[float, ...]) -> "Row":
+        """Add the rounds of another sitting."""
+        return self._replace(spread=Spread(self.spread.rounds + rounds))
 
 
 class Results(NamedTuple):
-    """A run: its rows in the order of measuring, and the machine and versions that it ran on."""
+    """A run: its rows in the order of measuring, and the machine and versions that it ran on.
+
+    Its sittings are joined: a row has the rounds of all of them.
+    """
 
     rows: list[Row]
     machine: dict[str, str]
 
     @classmethod
     def load(cls, path: Path) -> "Results":
-        """Read what pytest-benchmark saved with `--benchmark-json`."""
-        saved = json.loads(path.read_text())
-        rows = [Row.from_json(row) for each in saved["benchmarks"] for row in each["extra_info"].get(ROWS, [])]
-        return cls(rows, saved["machine_info"]["versions"])
+        """Read what pytest-benchmark saved with `--benchmark-json`: one file, or a folder with one of each sitting.
+
+        Raises:
+            ValueError: The folder holds none.
+
+        """
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not files:
+            raise ValueError(f"no run in {path}: there is no .json file in it; measure, `make bench`")
+        return cls.joined(json.loads(file.read_text()) for file in files)
+
+    @classmethod
+    def joined(cls, sittings: Iterable[dict[str, Any]]) -> "Results":
+        """Join what each sitting found, as pytest-benchmark writes it."""
+        rows: dict[str, Row] = {}
+        machine: dict[str, list[str]] = {}
+        for sitting in sittings:
+            for name, value in sitting["machine_info"]["versions"].items():
+                machine.setdefault(name, []).append(value)
+            for plain in (row for each in sitting["benchmarks"] for row in each["extra_info"].get(ROWS, [])):
+                row = Row.from_json(plain)
+                earlier = rows.get(row.title)
+                rows[row.title] = row if earlier is None else earlier.with_rounds(row.spread.rounds)
+        return cls([*rows.values()], {name: " / ".join(dict.fromkeys(values)) for name, values in machine.items()})
 
     def table(self, beginning: str) -> list[Row]:
         """Rows of the first table whose title begins like this.
@@ -73,6 +104,14 @@ class Results(NamedTuple):
         for row in self.rows:
             grouped.setdefault(row.table, []).append(row)
         return grouped
+
+
+def whole_report(results: Results) -> str:
+    """Write every table, the last of them against the lines."""
+    tables = [f"\n{title}\n\n{pivot_table(rows)}" for title, rows in results.tables().items()]
+    lined = any(row.line for row in results.rows)
+    lines = lines_table(results.rows) if lined else "None of these has a line."
+    return "\n".join([*tables, f"\nAgainst the lines\n\n{machine_line(results.machine)}\n\n{lines}"])
 
 
 def machine_line(machine: dict[str, str]) -> str:
@@ -133,3 +172,7 @@ def _cell(row: Row) -> str:
 
 def _verdict(row: Row) -> str:
     return row.line.verdict(row.spread.value) if row.line else ""
+
+
+if __name__ == "__main__":
+    print(whole_report(Results.load(Path(sys.argv[1]))))

@@ -9,6 +9,7 @@ as much as one that costs less. Ratios are taken round by round.
 import itertools
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -24,17 +25,29 @@ BALLAST, BALLAST_PIECES = 1 << 20, 9
 
 
 class Spread(NamedTuple):
-    """A figure's median over the rounds, and the lowest and the highest round."""
+    """What each round found of one figure."""
 
-    value: float
-    low: float
-    high: float
+    rounds: tuple[float, ...]
 
     @classmethod
     def of(cls, rounds: Iterable[float]) -> "Spread":
         """Spread of one figure a round."""
-        figures = np.asarray(list(rounds), float)
-        return cls(float(np.median(figures)), float(figures.min()), float(figures.max()))
+        return cls(tuple(map(float, rounds)))
+
+    @property
+    def value(self) -> float:
+        """The figure: the median of the rounds."""
+        return statistics.median(self.rounds)
+
+    @property
+    def low(self) -> float:
+        """The lowest round."""
+        return min(self.rounds)
+
+    @property
+    def high(self) -> float:
+        """The highest round."""
+        return max(self.rounds)
 
 
 class Times(NamedTuple):
@@ -99,7 +112,7 @@ class SideBySide:
     ) -> None:
         self._candidates = dict(candidates)
         self._clock = clock
-        self._order = random.Random(0)
+        self._order = random.Random()
         self._turns = itertools.count()
         self._ballast: list[NDArray[np.uint8]] = []
         self._rounds: list[dict[str, float]] = []

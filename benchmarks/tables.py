@@ -1,4 +1,4 @@
-"""Write the tables of a run into pages, between their markers: `python -m benchmarks.tables build/bench.json PAGE...`.
+"""Write the tables of a run into pages, between their markers: `python -m benchmarks.tables build/bench PAGE...`.
 
 A page holds `<!-- table: TITLE -->` and `<!-- end of table -->`; what stands between them is replaced. TITLE is a
 table's title or how it begins, `lines` for all rows that have a line, or `machine` for what the run was made on.

@@ -24,7 +24,7 @@ from benchmarks.lines import JOB
 from benchmarks.photographs import QUALITY, originals, resized
 from benchmarks.side_by_side import Spread
 
-COUNT, ROUNDS, SIZE = {"smoke": 8, "usual": 1000, "full": 2000}, 5, 256
+COUNT, ROUNDS, SIZE = {"smoke": 8, "usual": 1000, "full": 2000}, 2, 256
 LISTED = {"smoke": [10, 20], "usual": [10_000, 100_000], "full": [10_000, 100_000]}
 OURS = "the job"
 

@@ -91,5 +91,4 @@ def test_with_and_without(measuring, tmp_path, kind, workers):
 
 
 def rate(times, name, count):
-    value, low, high = times.seconds(name, 1 / count)
-    return Spread(1 / value, 1 / high, 1 / low)
+    return Spread.of(count / times.rounds[name])

@@ -53,7 +53,7 @@ def test_import(measuring):
             taken.append(float(time))
             modules[name] = set(found.split())
 
-    measuring.repeat(import_both, rounds=11)
+    measuring.repeat(import_both, rounds=2)
     ratios = Spread.of(ours / host for ours, host in zip(seconds[OURS], seconds[HOST], strict=True))
     measuring.report("Import", f"import {OURS}", f"/ import {HOST}", ratios, line=IMPORT)
     for name, taken in seconds.items():
@@ -69,6 +69,6 @@ def test_memory_of_a_worker(measuring):
         for size, grown in megabytes.items():
             grown.append(float(output_of(PRIVATE, size, CALLS[measuring.scale])[0]))
 
-    measuring.repeat(use_all, rounds=2)
+    measuring.repeat(use_all, rounds=1)
     for size, grown in megabytes.items():
         measuring.report("Memory of a worker", "DiffuseMix adds", f"{size} px", Spread.of(grown), unit="MB")

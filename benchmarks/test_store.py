@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 import xxhash
@@ -24,7 +25,7 @@ MILLION = 1_000_000
 SIZES = {"smoke": (100, 200), "usual": (10_000, 100_000, MILLION), "full": (10_000, 30_000, 100_000, 300_000, MILLION)}
 PARTS = {"smoke": (200, (2, 20)), "usual": (200_000, (20, 200, 2000)), "full": (200_000, (20, 200, 2000))}
 """Entries, and the parts that they lie in. 2,000 parts are 500 GB."""
-BATCH, READS, FIRST = 200, 20, 20
+BATCH, READS, FIRST, WRITINGS = 200, 20, 20, 3
 LOOKUPS_OF_A_WORKER = {"smoke": 1000, "usual": 50_000, "full": 150_000}
 LOOKUPS = {
     "a key": Store.variants,
@@ -121,7 +122,7 @@ def test_private_memory_of_a_worker(measuring, stores):
         for count, synthetic in stores.items():
             megabytes[count].append(private_memory(synthetic, LOOKUPS_OF_A_WORKER[measuring.scale]))
 
-    measuring.repeat(measure, rounds=2)
+    measuring.repeat(measure, rounds=1)
     for count, synthetic in stores.items():
         index = (synthetic.path / "index" / "merged.idx").stat().st_size / 2**20
         private, line = Spread.of(megabytes[count]), at_a_million(WORKER_MEMORY, count)
@@ -184,20 +185,10 @@ def test_the_first_look_ups(measuring, stores):
 
 def test_reading_and_writing(measuring, tmp_path):
     """Real images of the usual size, and what the check of every read costs of it."""
-    count, prompt = 50 if measuring.scale == "smoke" else 1000, "snowy"
+    count = 50 if measuring.scale == "smoke" else 1000
     images = [b"\xff\xd8\xff" + random.Random(number).randbytes(IMAGE) for number in range(50)]
-    source = Source(375, 500, bytes(16))
-    store = Store.create(tmp_path / "s.dm", Recipe("procedural", "f00d", (prompt,)))
-    writer = store.writer()
-    put = timed(
-        lambda number: writer.put(
-            f"class/{number}.jpg", "0000", images[number % 50], prompt=prompt, seed=number, source=source
-        ),
-        range(count),
-    )
-    seal = timed(lambda _: writer.seal(), [None]) / count
-    store.merge()
-    store = Store.open(store.path)
+    written = [filled(tmp_path / f"{number}.dm", images, count) for number in range(WRITINGS)]
+    store = written[-1].store
     rows = list(store.rows())
     random.Random(0).shuffle(rows)
     times = measuring.side_by_side(
@@ -206,12 +197,35 @@ def test_reading_and_writing(measuring, tmp_path):
             "its check": Rotating(xxhash.xxh3_64_intdigest, images, alike=True),
         }
     )
-    verify = [timed(lambda _: store.verify(), [None]) / count for _ in range(3)]
+    verify = [timed(lambda _: store.verify(), [None]) / count for _ in range(WRITINGS)]
     report = partial(measuring.report, "An image of 24 kB in the store", column="", unit="us")
     for name in ("read", "its check"):
         report(name, spread=times.seconds(name, 1e6))
-    for name, seconds in {"put": [put], "seal": [seal], "verify": verify}.items():
+    writing = {"put": [each.put for each in written], "seal": [each.seal for each in written]}
+    for name, seconds in {**writing, "verify": verify}.items():
         report(name, spread=Spread.of(1e6 * each for each in seconds))
+
+
+class Written(NamedTuple):
+    """A store, and the seconds that putting and sealing an image took."""
+
+    store: Store
+    put: float
+    seal: float
+
+
+def filled(path, images, count):
+    """Write `count` images to a new store."""
+    store = Store.create(path, Recipe("procedural", "f00d", ("snowy",)))
+    writer, source = store.writer(), Source(375, 500, bytes(16))
+
+    def put(number):
+        name, image = f"class/{number}.jpg", images[number % len(images)]
+        writer.put(name, "0000", image, prompt="snowy", seed=number, source=source)
+
+    seconds = timed(put, range(count)), timed(lambda _: writer.seal(), [None]) / count
+    store.merge()
+    return Written(Store.open(path), *seconds)
 
 
 def timed(function, arguments):

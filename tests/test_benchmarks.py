@@ -21,41 +21,75 @@ from benchmarks.report import Results, Row
 from benchmarks.side_by_side import SideBySide, Spread
 
 ROOT = Path(__file__).parents[1]
-SLOW = Row("Speed", "ours", "224 px", Spread(1.4, 1.3, 1.5), line=Line(AT_MOST, 1.0))
-FAST = Row("Rate", "ours", "224 px", Spread(0.9, 0.7, 1.0), line=Line(AT_LEAST, 0.8))
+SLOW = Row("Speed", "ours", "224 px", Spread((1.3, 1.4, 1.5)), line=Line(AT_MOST, 1.0))
+FAST = Row("Rate", "ours", "224 px", Spread((0.7, 0.9, 1.0)), line=Line(AT_LEAST, 0.8))
+
+
+def measured(*options):
+    """Run benchmarks, each as small as it can be; what they print."""
+    usual = ["--benchmark-enable", "--benchmark-only", "--benchmark-quiet", "--scale=smoke", "-p", "no:randomly"]
+    # A plugin that shares tests out would take the benchmarks for shared out too.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    command = [sys.executable, "-m", "pytest", "benchmarks", *usual, *options]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """A run of every benchmark, each as small as it can be."""
+    """What a run of every benchmark saved."""
     saved = tmp_path_factory.mktemp("bench") / "bench.json"
-    options = ["--benchmark-enable", "--benchmark-only", "--benchmark-quiet", "--scale=smoke", "-p", "no:randomly"]
-    command = [sys.executable, "-m", "pytest", "benchmarks", *options, f"--benchmark-json={saved}"]
-    # A plugin that shares tests out would take the benchmarks for shared out too.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout, saved
-
-
-def test_a_run_ends_in_the_table_against_the_lines(smoke):
-    output, _ = smoke
-    assert "against the lines" in output
-    assert "In Compose, uint8, 32 px" in output
+    measured(f"--benchmark-json={saved}")
+    return saved
 
 
 def test_a_run_names_the_machine_and_the_versions(smoke):
-    assert {"Python", "OpenCV", "NumPy", "simplejpeg"} <= Results.load(smoke[1]).machine.keys()
+    assert {"Python", "OpenCV", "NumPy", "simplejpeg"} <= Results.load(smoke).machine.keys()
+
+
+def test_a_run_ends_in_the_table_against_the_lines():
+    written = report.whole_report(Results([SLOW, FAST], {"Python": "3.11.7"}))
+    tables, against = written.split("Against the lines")
+    assert "Speed" in tables
+    assert "Python 3.11.7" in against
+    assert "missed by 0.4" in against.splitlines()[-2]
+    assert "met" in against.splitlines()[-1]
+
+
+def test_a_run_without_lines_says_so():
+    assert report.whole_report(Results([SLOW._replace(line=None)], {})).endswith("None of these has a line.")
+
+
+def test_a_part_of_the_benchmarks_prints_its_tables():
+    assert "A procedural counterpart\n\n| " in measured("-k", "test_each_prompt")
+
+
+def test_the_sittings_of_a_folder_are_joined(tmp_path):
+    for number, rounds in enumerate([(1.0, 2.0), (3.0, 5.0, 9.0)], 1):
+        row = SLOW._replace(spread=Spread(rounds))
+        sitting = {"machine_info": {"versions": {"Python": "3.11.7", "busy": f"0.{number}"}}, "benchmarks": []}
+        sitting["benchmarks"] = [{"extra_info": {report.ROWS: [row.as_json()]}}, {"extra_info": {}}]
+        (tmp_path / f"{number}.json").write_text(json.dumps(sitting))
+    joined = Results.load(tmp_path)
+    assert joined.rows == [SLOW._replace(spread=Spread((1.0, 2.0, 3.0, 5.0, 9.0)))]
+    assert (joined.rows[0].spread.value, joined.rows[0].spread.low, joined.rows[0].spread.high) == (3.0, 1.0, 9.0)
+    assert joined.machine == {"Python": "3.11.7", "busy": "0.1 / 0.2"}
+
+
+def test_a_folder_without_a_run_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=rf"no run in {tmp_path}: there is no .json file in it; measure, `make bench`"):
+        Results.load(tmp_path)
 
 
 def test_every_row_of_the_saved_run_is_read_again(smoke):
-    saved = json.loads(smoke[1].read_text())["benchmarks"]
+    saved = json.loads(smoke.read_text())["benchmarks"]
     rows = [row for benchmark in saved for row in benchmark["extra_info"][report.ROWS]]
-    assert [row.as_json() for row in Results.load(smoke[1]).rows] == rows
+    assert [row.as_json() for row in Results.load(smoke).rows] == rows
 
 
 def test_every_plot_is_drawn_from_a_run(smoke, tmp_path):
-    paths = plots.draw_all(Results.load(smoke[1]), tmp_path)
+    paths = plots.draw_all(Results.load(smoke), tmp_path)
     assert len(paths) == len(plots.PLOTS)
     assert all(np.asarray(Image.open(path)).std() > 0 for path in paths)
 
@@ -65,7 +99,7 @@ def test_every_table_of_the_pages_is_in_a_run(smoke, page):
     text = (ROOT / "docs" / page).read_text()
     titles = [found[2] for found in tables.MARKED.finditer(text)]
     assert titles
-    smallest = Results.load(smoke[1])
+    smallest = Results.load(smoke)
     assert all(tables.content(title.split(", 224")[0].split(", 512")[0], smallest) for title in titles)
 
 
@@ -106,8 +140,8 @@ def test_a_table_that_the_run_lacks_is_an_error():
 
 
 def test_two_runs_disagree_where_their_rounds_do_not_overlap():
-    moved = SLOW._replace(spread=Spread(1.7, 1.6, 1.8))
-    near = SLOW._replace(spread=Spread(1.5, 1.45, 1.6))
+    moved = SLOW._replace(spread=Spread((1.6, 1.7, 1.8)))
+    near = SLOW._replace(spread=Spread((1.45, 1.5, 1.6)))
     assert list(agree.disagreements(Results([SLOW, FAST], {}), Results([moved, FAST], {}))) == [(SLOW, moved)]
     assert not list(agree.disagreements(Results([SLOW], {}), Results([near], {})))
     assert agree.moved(SLOW, moved).endswith("+21%")
@@ -125,7 +159,7 @@ def test_the_slower_candidate_is_found_slower_by_as_much_as_it_is():
     comparison = SideBySide({"one": waiting(1.0), "three": waiting(3.0)}, 0, lambda: clock[0], calls=8)
     for _ in range(3):
         comparison.round()
-    assert comparison.times().ratio("three", "one") == Spread(3.0, 3.0, 3.0)
+    assert comparison.times().ratio("three", "one") == Spread((3.0, 3.0, 3.0))
 
 
 def test_no_two_candidates_of_a_turn_get_the_same_input():
@@ -136,7 +170,7 @@ def test_no_two_candidates_of_a_turn_get_the_same_input():
 
 
 def test_moved_inputs_are_equal_and_lie_elsewhere():
-    image, row = np.arange(4), Spread(1, 0, 2)
+    image, row = np.arange(4), Spread((0, 1, 2))
     copy, same = side_by_side.moved([(image, {"data": b"abc"}), row])
     assert np.array_equal(copy[0], image)
     assert not np.shares_memory(copy[0], image)

@@ -193,10 +193,15 @@ def shared_backend(spec: BackendSpec) -> Backend:
         ValueError: As for `create_backend`.
 
     """
-    process_and_spec = (os.getpid(), _CANONICAL.encode(spec))
-    if process_and_spec not in _shared:
-        _shared[process_and_spec] = create_backend(spec)
-    return _shared[process_and_spec]
+    process = os.getpid()
+    as_written = (process, repr(spec))
+    if as_written not in _shared:
+        canonical = (process, _CANONICAL.encode(spec))
+        if canonical not in _shared:
+            _shared[canonical] = create_backend(spec)
+        # Every call of a transform comes by here, and to encode its spec again would cost more than to look it up.
+        _shared[as_written] = _shared[canonical]
+    return _shared[as_written]
 
 
 def _parse(spec: BackendSpec) -> tuple[str, dict[str, Any]]:

@@ -81,7 +81,7 @@ class Catalog:
             StoreError: The part is missing, cut off or changed.
 
         """
-        path = self._folder / (row.part + SEALED)
+        path = f"{self._folder}/{row.part}{SEALED}"
         with explained("read", path):
             file = self._files.open(row.part)
             data = file.read(row.offset, row.length) if file.size == self._sizes[row.part] else b""

@@ -29,7 +29,7 @@ class StoreError(ValueError):
 
 
 @contextlib.contextmanager
-def explained(doing: str, path: Path) -> Iterator[None]:
+def explained(doing: str, path: Path | str) -> Iterator[None]:
     """Turn an OSError of the block into one line: what failed, where, why and what to do."""
     try:
         yield
