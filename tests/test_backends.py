@@ -24,6 +24,13 @@ def test_equal_specs_share_one_instance_and_others_do_not():
     assert shared_backend(spec) is not shared_backend("inverting")
 
 
+def test_each_process_has_a_shared_backend_of_its_own(monkeypatch):
+    ours = shared_backend("inverting")
+    monkeypatch.setattr("albu_diffusemix.backends.os.getpid", lambda: -1)
+    assert shared_backend("inverting") is not ours
+    assert shared_backend("inverting") is shared_backend("inverting")
+
+
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest():
     with pytest.raises(
         ValueError, match=r"unknown backend 'procedual'; known: .*procedural.*; did you mean 'procedural'"

@@ -66,13 +66,13 @@ def test_a_part_of_the_benchmarks_prints_its_tables():
 
 
 def test_the_sittings_of_a_folder_are_joined(tmp_path):
-    for number, rounds in enumerate([(1.0, 2.0), (3.0, 5.0, 9.0)], 1):
+    for number, rounds in enumerate([(2.0, 1.0), (3.0, 9.0, 5.0)], 1):
         row = SLOW._replace(spread=Spread(rounds))
         sitting = {"machine_info": {"versions": {"Python": "3.11.7", "busy": f"0.{number}"}}, "benchmarks": []}
         sitting["benchmarks"] = [{"extra_info": {report.ROWS: [row.as_json()]}}, {"extra_info": {}}]
         (tmp_path / f"{number}.json").write_text(json.dumps(sitting))
     joined = Results.load(tmp_path)
-    assert joined.rows == [SLOW._replace(spread=Spread((1.0, 2.0, 3.0, 5.0, 9.0)))]
+    assert joined.rows == [SLOW._replace(spread=Spread((2.0, 1.0, 3.0, 9.0, 5.0)))]
     assert (joined.rows[0].spread.value, joined.rows[0].spread.low, joined.rows[0].spread.high) == (3.0, 1.0, 9.0)
     assert joined.machine == {"Python": "3.11.7", "busy": "0.1 / 0.2"}
 
@@ -92,6 +92,21 @@ def test_every_plot_is_drawn_from_a_run(smoke, tmp_path):
     paths = plots.draw_all(Results.load(smoke), tmp_path)
     assert len(paths) == len(plots.PLOTS)
     assert all(np.asarray(Image.open(path)).std() > 0 for path in paths)
+
+
+def test_the_plot_of_the_lines_has_a_bar_for_each_and_counts_the_met_ones():
+    axes = plots.lines(Results([SLOW, SLOW._replace(line=None), FAST], {})).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.8 / 0.9, 1.4])
+    assert axes.get_title(loc="left") + axes.get_title() == "1 of 2 lines are met"
+    assert [text.get_text() for text in axes.texts] == ["0.90, at least 0.8", "1.40, at most 1: missed"]
+
+
+def test_the_bars_of_a_plot_are_as_high_as_their_figures(smoke):
+    results = Results.load(smoke)
+    above, below = plots.from_store(results).axes
+    for axes, table in ((above, "From the store"), (below, "The loader, images a second")):
+        expected = sorted(row.spread.value for row in results.table(table))
+        assert sorted(bar.get_height() for bar in axes.patches) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("page", ["performance.md", "scaling.md"])
@@ -127,10 +142,9 @@ def test_rows_without_a_line_have_no_verdict():
 def test_tables_are_written_between_their_markers_and_nowhere_else():
     page = "before\n<!-- table: Speed -->\nold\n<!-- end of table -->\nafter\n"
     written = tables.written_into(page, Results([SLOW, FAST], {}))
-    assert written.startswith("before\n<!-- table: Speed -->\n")
-    assert written.endswith("<!-- end of table -->\nafter\n")
-    assert "old" not in written
-    assert "1.40 (1.30 to 1.50), missed by 0.4" in written
+    table = report.pivot_table([SLOW])
+    assert "1.40 (1.30 to 1.50), missed by 0.4" in table
+    assert written == f"before\n<!-- table: Speed -->\n\n{table}\n\n<!-- end of table -->\nafter\n"
     assert tables.written_into(written, Results([SLOW, FAST], {})) == written
 
 

@@ -21,6 +21,14 @@ def test_one_colour_is_blank_also_when_it_went_through_jpeg(photograph, value):
     assert find_flaw(jpeg.decode(jpeg.encode(blank(value))), photograph) == "blank"
 
 
+def test_colours_of_one_brightness_are_flat_and_not_blank(photograph):
+    stripes = blank(0)
+    stripes[:, ::2], stripes[:, 1::2] = (150, 0, 0), (0, 77, 0)
+    assert find_flaw(stripes, photograph) == "flat"
+    assert find_flaw(photograph, stripes) is None
+    assert find_flaw(stripes, stripes) == "unchanged"
+
+
 def test_the_source_again_is_unchanged(photograph):
     assert find_flaw(photograph.copy(), photograph) == "unchanged"
     nearly = photograph.copy()
