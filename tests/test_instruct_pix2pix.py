@@ -1,7 +1,6 @@
 """InstructPix2Pix on a tiny random model, saved and loaded by the real code: equal to the stock pipeline, and pure."""
 
 import itertools
-import os
 import pickle
 import subprocess
 import sys
@@ -162,12 +161,6 @@ def test_a_pickled_clone_is_small_and_changes_no_byte(backend):
     clone = pickle.loads(pickled)  # noqa: S301  our own
     assert clone.fingerprint == backend.fingerprint
     np.testing.assert_array_equal(images_of(clone.generate(requests(3))), expected)
-
-
-def test_a_process_does_not_use_what_another_one_loaded(backend, model):
-    child = backend_of(model, num_inference_steps=STEPS, batch_size=4)
-    child._loaded = (os.getpid() + 1, None)  # as after a fork
-    np.testing.assert_array_equal(images_of(child.generate(requests(1))), images_of(backend.generate(requests(1))))
 
 
 def test_image_prompt_and_seed_each_move_the_counterpart(backend):

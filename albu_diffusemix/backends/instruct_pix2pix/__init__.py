@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, di
 from albu_diffusemix.backends.instruct_pix2pix.families import call_arguments, editing_class
 from albu_diffusemix.backends.instruct_pix2pix.hub import PAPER_MODEL, cached_folder, known_class
 from albu_diffusemix.backends.instruct_pix2pix.settings import Settings, check_settings, fill_template
+from albu_diffusemix.backends.loading import LoadedOnce
 from albu_diffusemix.backends.pixels import check_box, check_rgb, resize, to_counterpart
 from albu_diffusemix.backends.presets import PRESETS, check_prompt, choose_prompt
 from albu_diffusemix.prompts import PAPER_PROMPTS
@@ -144,20 +143,10 @@ class InstructPix2Pix:
         check_settings(self._settings)
         _check_pipeline(self._settings)
         self.fingerprint = _fingerprint(self._settings)
-        self._loading = threading.Lock()
-        self._loaded: tuple[int, Model] | None = None
+        self._model = LoadedOnce(self._load)
 
     def __repr__(self) -> str:
         return f"InstructPix2Pix({self._settings.model_id!r}, preset={self._settings.preset!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self._settings, "fingerprint": self.fingerprint}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._settings = state["settings"]
-        self.fingerprint = state["fingerprint"]
-        self._loading = threading.Lock()
-        self._loaded = None
 
     @property
     def batch_size(self) -> int:
@@ -215,14 +204,10 @@ class InstructPix2Pix:
         )
         return [_counterpart(*made) for made in zip(requests, prompts, drawn, strict=True)]
 
-    def _model(self) -> "Model":
-        """Load the model, once in a process."""
-        with self._loading:
-            if self._loaded is None or self._loaded[0] != os.getpid():
-                from albu_diffusemix.backends.instruct_pix2pix.loading import load  # noqa: PLC0415  seconds
+    def _load(self) -> "Model":
+        from albu_diffusemix.backends.instruct_pix2pix.loading import load  # noqa: PLC0415  seconds
 
-                self._loaded = (os.getpid(), load(self._settings, self.batch_size))
-            return self._loaded[1]
+        return load(self._settings, self.batch_size)
 
 
 def _check_pipeline(settings: Settings) -> None:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albu_diffusemix.backends import Counterpart, Request
+from albu_diffusemix.backends.loading import LoadedOnce
 from albu_diffusemix.backends.onnx.hub import cached_commit, find_folder
 from albu_diffusemix.backends.onnx.layout import digest_layout, read_layout
 from albu_diffusemix.backends.onnx.settings import Settings, guidance_of, plan_of, read_settings
@@ -114,20 +113,10 @@ class Onnx:
             }
         )
         self.fingerprint = _fingerprint(self._settings)
-        self._loading = threading.Lock()
-        self._loaded: tuple[int, Editor] | None = None
+        self._editor = LoadedOnce(self._load)
 
     def __repr__(self) -> str:
         return f"Onnx({self._settings.model!r}, preset={self._settings.preset!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self._settings, "fingerprint": self.fingerprint}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._settings = state["settings"]
-        self.fingerprint = state["fingerprint"]
-        self._loading = threading.Lock()
-        self._loaded = None
 
     @property
     def batch_size(self) -> int:
@@ -188,12 +177,8 @@ class Onnx:
             ]
         )
 
-    def _editor(self) -> "Editor":
-        """Load the graphs, once in a process."""
-        with self._loading:
-            if self._loaded is None or self._loaded[0] != os.getpid():
-                self._loaded = (os.getpid(), _load(self._settings, self.batch_size))
-            return self._loaded[1]
+    def _load(self) -> "Editor":
+        return _load(self._settings, self.batch_size)
 
     def _first_provider(self) -> str:
         from albu_diffusemix.backends.onnx.sessions import choose_providers  # noqa: PLC0415  imports onnxruntime
