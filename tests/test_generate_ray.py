@@ -1,11 +1,24 @@
 import os
+import signal
 import sys
 import threading
 
 import pytest
-from job_files import Silent, content, environment, failures, generate, make, make_data
+from job_files import (
+    Silent,
+    arguments,
+    bytes_written,
+    content,
+    environment,
+    failures,
+    generate,
+    make,
+    make_data,
+    start,
+    wait_for,
+)
 
-from albu_diffusemix.generate.ray_engine import import_ray
+from albu_diffusemix.generate.ray_engine import _callers_sigterm, import_ray
 
 COUNT = 24
 
@@ -34,7 +47,8 @@ def cluster(tmp_path_factory):
         for name, value in environment(tmp_path_factory.mktemp("environment")).items():
             patch.setenv(name, value)
         ray = import_ray()
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+        with _callers_sigterm():  # pools of other tests end their processes by it
+            ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
         yield ray
         ray.shutdown()
 
@@ -87,6 +101,18 @@ def test_a_stop_reaches_the_actors_and_the_next_run_goes_on(data, store, whole):
     assert 0 < summary.made == len(content(store)) < COUNT
     make_on_ray(data, store)
     assert content(store) == whole
+
+
+def test_a_polite_signal_reaches_the_actors_though_ray_listens_to_it_too(data, store, tmp_path):
+    command = arguments(data, store, "--engine", "ray", "--workers", 2, delay=0.2)
+    process = start(tmp_path, command)
+    wait_for(lambda: bytes_written(store), process)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Interrupted; run the same command again" in out
+    assert "finishing what is in hand" in err
+    assert 0 < len(content(store)) < COUNT
 
 
 @pytest.mark.usefixtures("cluster")

@@ -1,9 +1,11 @@
 """The Ray engine: actors on a cluster, or on this machine, write parts to shared storage and return small rows."""
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -56,7 +58,8 @@ def run_on_ray(plan: Plan, reporter: Reporter, stop: threading.Event) -> None:
 
     """
     ray = import_ray()
-    started = _connect(ray, plan.options)
+    with _callers_sigterm():
+        started = _connect(ray, plan.options)
     driver = _Driver(ray, plan, reporter, stop)
     try:
         driver.run()
@@ -243,6 +246,15 @@ def _connect(ray: Any, options: GenerateOptions) -> bool:
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"no Ray cluster {where}: {' '.join(str(error).split())}") from error
     return True
+
+
+@contextmanager
+def _callers_sigterm() -> Iterator[None]:
+    """Leave SIGTERM to whom it belonged: Ray would have it end the process, and a caller may finish what is in hand."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _knock(address: str) -> None:
