@@ -161,6 +161,16 @@ def test_two_runs_disagree_where_their_rounds_do_not_overlap():
     assert agree.moved(SLOW, moved).endswith("+21%")
 
 
+def test_times_may_drift_with_the_machine_and_ratios_may_not():
+    slower = Spread((1.6, 1.65))
+    for unit, drift in (("us", slower), ("us", Spread((1.16, 1.2))), ("/s", slower)):
+        time = SLOW._replace(unit=unit)
+        assert not list(agree.disagreements(Results([time], {}), Results([time._replace(spread=drift)], {})))
+    far = SLOW._replace(unit="us", spread=Spread((1.7, 1.8)))
+    assert list(agree.disagreements(Results([SLOW._replace(unit="us")], {}), Results([far], {})))
+    assert list(agree.disagreements(Results([SLOW], {}), Results([SLOW._replace(spread=slower)], {})))
+
+
 def test_the_slower_candidate_is_found_slower_by_as_much_as_it_is():
     clock = [0.0]
 
