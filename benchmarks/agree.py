@@ -1,7 +1,8 @@
 """Tell where two runs disagree: `python -m benchmarks.agree FIRST SECOND`.
 
-Two figures agree where the rounds of one run and the rounds of the other overlap. Times and rates may also drift with
-the machine, all of them one way; ratios, which are taken within a round, may not. Exit status 1 where some disagree.
+Two figures agree where the rounds of one run and of the other overlap, or nearly do. Times and rates may also drift
+with the machine, all of them one way; ratios, which are taken within a round, do not. Where some disagree, the exit
+status is 1.
 """
 
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 from benchmarks.report import Results, Row, extent, shown
 from benchmarks.side_by_side import Spread
 
-
+NEAR = 1.02
+"""How far apart the nearest rounds may lie; less is nothing that anybody could go by."""
 DRIFT = dict.fromkeys(("us", "ms", "s", "/s"), 1.125)
-"""By unit, how many times faster the machine may be in one run than in the other: an eighth was seen within an hour."""
+"""The same for times and rates, by unit: within an hour the machine became faster by an eighth."""
 
 
 def disagreements(first: Results, second: Results) -> Iterator[tuple[Row, Row]]:
@@ -21,12 +23,12 @@ def disagreements(first: Results, second: Results) -> Iterator[tuple[Row, Row]]:
     others = {row.title: row for row in second.rows}
     for row in first.rows:
         other = others.get(row.title)
-        if other and _lie_apart(row.spread, other.spread, DRIFT.get(row.unit, 1)):
+        if other and _lie_apart(row.spread, other.spread, DRIFT.get(row.unit, NEAR)):
             yield row, other
 
 
-def _lie_apart(one: Spread, other: Spread, drift: float) -> bool:
-    return max(one.low, other.low) > drift * min(one.high, other.high)
+def _lie_apart(one: Spread, other: Spread, near: float) -> bool:
+    return max(one.low, other.low) > near * min(one.high, other.high)
 
 
 def moved(row: Row, other: Row) -> str:
