@@ -60,7 +60,7 @@ docs: $(VENV)/.dev ## Build the documentation into docs/_build/html and run its 
 bench: $(VENV)/.dev ## Measure side by side, and compare with the project's lines (under 6 minutes)
 	$(call sittings,build/bench)
 
-bench-full: $(VENV)/.dev ## The same with all sizes and more rounds
+bench-full: $(VENV)/.dev ## The same with all sizes and more rounds (about 18 minutes)
 	$(call sittings,build/bench-full,--scale full)
 
 plots: $(VENV)/.dev ## Write the figures of the last bench into the documentation, as tables and plots

@@ -211,7 +211,7 @@ def _grouped_bars(axes: Axes, rows: list[Row], colors: tuple[str, ...]) -> None:
         axes.bar(places, values, width, yerr=whiskers, color=color, ecolor=GREY, edgecolor="white", label=label)
         for x, value, high in zip(places, values, highs, strict=True):
             axes.annotate(digits(value), (x, high), (0, 3), textcoords="offset points", ha="center", fontsize=9)
-    axes.set_xticks(range(len(groups)), [group.replace(", ", "\n") for group in groups])
+    axes.set_xticks(range(len(groups)), [group.replace(", ", "\n") for group in groups], fontsize=9)
     axes.set_xlim(-0.5, len(groups) + 0.15)
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])
     axes.legend(frameon=False, loc="upper left", fontsize=10, ncols=len(names))
