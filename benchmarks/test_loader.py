@@ -1,7 +1,7 @@
 """A loader with DiffuseMix from a store against the same loader without: files read, decoded, cropped, flipped.
 
-A pass reads every file once. With workers the clock's time counts, of the fastest of some passes a round, for they share
-the cores with the process that reads from them; without workers it is the processor's.
+A pass reads every file once. With workers the clock's time counts, of the fastest of some passes a round, for they
+share the cores with the process that reads from them; without workers it is the processor's.
 """
 
 import time
