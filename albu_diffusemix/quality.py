@@ -81,8 +81,7 @@ def find_flaw(image: NDArray[Any], source: NDArray[np.uint8]) -> Flaw | None:
 
 
 def _is_blank(image: NDArray[np.uint8], contrast: float) -> bool:
-    # The luma is a mean of the channels, so but for its rounding one of them deviates as much; it takes a third of
-    # the time.
+    # The luma is a mean of the channels, so but for its rounding one of them deviates as much; it is known anyway.
     if contrast >= BLANK_DEVIATION + _ROUNDING:
         return False
     return bool(cv2.meanStdDev(image)[1].max() < BLANK_DEVIATION)

@@ -115,6 +115,19 @@ def test_a_polite_signal_reaches_the_actors_though_ray_listens_to_it_too(data, s
     assert 0 < len(content(store)) < COUNT
 
 
+def test_a_cluster_that_cannot_be_had_leaves_sigterm_to_its_owner(data, store, monkeypatch):
+    def init(**_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ValueError, match="no Ray cluster on this machine: no room"):
+        make_on_ray(data, store)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 @pytest.mark.usefixtures("cluster")
 def test_an_actor_that_cannot_work_ends_the_run_with_its_own_words(data, store, capsys):
     assert generate(data, store, "--engine", "ray", fail_on="class") == 2

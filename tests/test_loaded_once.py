@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from albu_diffusemix.backends.loading import LoadedOnce
+from albu_diffusemix.backends.loaded_once import LoadedOnce
 
 
 class Loading:
@@ -48,7 +48,7 @@ def test_another_process_loads_for_itself(monkeypatch):
     load = Loading()
     loaded = LoadedOnce(load)
     ours = loaded()
-    monkeypatch.setattr("albu_diffusemix.backends.loading.os.getpid", lambda: -1)
+    monkeypatch.setattr("albu_diffusemix.backends.loaded_once.os.getpid", lambda: -1)
     assert loaded() is not ours
     assert loaded() is loaded()
     assert load.times == 2

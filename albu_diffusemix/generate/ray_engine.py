@@ -252,9 +252,11 @@ def _connect(ray: Any, options: GenerateOptions) -> bool:
 def _callers_sigterm() -> Iterator[None]:
     """Leave SIGTERM to whom it belonged: Ray would have it end the process, and a caller may finish what is in hand."""
     handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _knock(address: str) -> None:

@@ -13,7 +13,7 @@ from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, di
 from albu_diffusemix.backends.instruct_pix2pix.families import call_arguments, editing_class
 from albu_diffusemix.backends.instruct_pix2pix.hub import PAPER_MODEL, cached_folder, known_class
 from albu_diffusemix.backends.instruct_pix2pix.settings import Settings, check_settings, fill_template
-from albu_diffusemix.backends.loading import LoadedOnce
+from albu_diffusemix.backends.loaded_once import LoadedOnce
 from albu_diffusemix.backends.pixels import check_box, check_rgb, resize, to_counterpart
 from albu_diffusemix.backends.presets import PRESETS, check_prompt, choose_prompt
 from albu_diffusemix.prompts import PAPER_PROMPTS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albu_diffusemix.backends import Counterpart, Request
-from albu_diffusemix.backends.loading import LoadedOnce
+from albu_diffusemix.backends.loaded_once import LoadedOnce
 from albu_diffusemix.backends.onnx.hub import cached_commit, find_folder
 from albu_diffusemix.backends.onnx.layout import digest_layout, read_layout
 from albu_diffusemix.backends.onnx.settings import Settings, guidance_of, plan_of, read_settings
