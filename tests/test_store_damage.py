@@ -316,13 +316,13 @@ def test_bytes_that_changed_before_sealing_are_named_and_the_rest_is_sealed(path
 
 def test_a_part_that_its_writer_seals_while_it_is_looked_at_is_left_alone(path, monkeypatch):
     file = abandon(path, 2, start=COUNT)
-    lock = parts._lock
+    lock = parts.try_lock
 
     def sealed_meanwhile(handle: int, kind: int) -> str:
         file.rename(file.with_suffix(""))
         return lock(handle, kind)
 
-    monkeypatch.setattr(parts, "_lock", sealed_meanwhile)
+    monkeypatch.setattr(parts, "try_lock", sealed_meanwhile)
     with pytest.warns(UserWarning, match=r"part-00002.idx: cannot read"):
         assert found(Store.create(path, RECIPE)) == set(range(COUNT + 2))
 

@@ -1,6 +1,7 @@
 """A store says how it was made, is not continued otherwise, and is not made where something else is."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from store_files import RECIPE, found, make_store
@@ -102,10 +103,26 @@ def test_a_store_is_not_made_where_a_file_stands(path):
 
 def test_a_newer_format_is_refused_in_one_line(path):
     make_store(path)
-    (path / "store.json").write_bytes(dump_checked({"format": "albu-diffusemix store", "version": 2, "shape": "new"}))
+    (path / "store.json").write_bytes(dump_checked({"format": "albu-diffusemix store", "version": 3, "shape": "new"}))
     for use in (Store.open, lambda path: Store.create(path, RECIPE)):
-        with pytest.raises(StoreError, match=r"flowers.dm has format version 2, newer than 1: update albu-diffusemix"):
+        with pytest.raises(StoreError, match=r"flowers.dm has format version 3, newer than 2: update albu-diffusemix"):
             use(path)
+
+
+def test_features_that_this_version_does_not_know_are_refused_by_name(path):
+    make_store(path)
+    fields = json.loads((path / "store.json").read_text())
+    del fields["check"]
+    (path / "store.json").write_bytes(dump_checked({**fields, "needs": ["holograms", "smell\x1b"]}))
+    with pytest.raises(StoreError, match=r"flowers.dm needs holograms, smell\\x1b, which .* update albu-diffusemix"):
+        Store.open(path)
+
+
+@pytest.mark.parametrize("draw", ["without_replacement", "in_turns"])
+def test_recipes_that_draw_prompts_in_another_way_differ(path, draw):
+    make_store(path)
+    with pytest.raises(StoreError, match=f"draw: the store has 'with_replacement', you ask for '{draw}'"):
+        Store.create(path, replace(RECIPE, draw=draw))
 
 
 def test_an_edited_store_json_is_named(path):
@@ -120,7 +137,7 @@ def test_an_edited_store_json_is_named(path):
     ("fields", "complaint"),
     [
         ({"format": "something else"}, "store.json is not that of a store"),
-        ({"format": "albu-diffusemix store", "version": 1}, "store.json is not one of format version 1: 'recipe'"),
+        ({"format": "albu-diffusemix store", "version": 1}, "store.json is not one of format version 2: 'recipe'"),
         (
             {"format": "albu-diffusemix store", "version": 1, "recipe": {"prompts": []}, "mixed": []},
             "not one of format",

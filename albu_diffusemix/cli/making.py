@@ -1,4 +1,4 @@
-"""Commands that make stores: generate, and what one wants to know meanwhile and afterwards: status, verify."""
+"""Commands that make stores: generate."""
 
 import argparse
 import contextlib
@@ -22,19 +22,12 @@ from albu_diffusemix.generate import (
 )
 from albu_diffusemix.prompts import lint_prompt
 from albu_diffusemix.similarity import SimilarityFilter
-from albu_diffusemix.store import Store
 
 __all__ = ["add_commands"]
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this room to the parser's."""
-    _add_generate(commands)
-    _add_status(commands)
-    _add_verify(commands)
-
-
-def _add_generate(commands: Any) -> None:
     generate = commands.add_parser("generate", help="make the counterparts of a data set, into a store")
     generate.add_argument("data", type=Path, metavar="DATA", help="folder of images, or a .csv or .jsonl manifest")
     generate.add_argument(
@@ -76,18 +69,6 @@ def _add_generate(commands: Any) -> None:
     )
     generate.add_argument("--dry-run", action="store_true", help="tell what it will cost, and make nothing")
     generate.set_defaults(run=_generate)
-
-
-def _add_status(commands: Any) -> None:
-    status = commands.add_parser("status", help="tell how far a store is, also while it is being written")
-    status.add_argument("store", type=Path, metavar="STORE")
-    status.set_defaults(run=_status)
-
-
-def _add_verify(commands: Any) -> None:
-    verify = commands.add_parser("verify", help="compare every byte of a store with its checks")
-    verify.add_argument("store", type=Path, metavar="STORE")
-    verify.set_defaults(run=_verify)
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -182,22 +163,3 @@ def _print_cost(plan: Plan) -> None:
         f"Time: {describe_duration(cost.seconds)} in one worker{several}\nSize: {describe_size(cost.size)}\n"
         f"Measured on {cost.measured} counterparts{failed}; nothing was written."
     )
-
-
-def _status(options: argparse.Namespace) -> int:
-    status = Store.open(options.store).status()
-    print(
-        f"Images: {status.images:,} of {status.sources:,} sources\nFailures: {status.failures:,}\n"
-        f"Parts: {status.parts:,} sealed, {describe_size(status.size)}"
-    )
-    for part in status.writing:
-        print(f"Writing: {part.part} (writer {part.writer}): {part.images:,} images, {part.failures:,} failures so far")
-    return DONE
-
-
-def _verify(options: argparse.Namespace) -> int:
-    problems = Store.open(options.store).verify()
-    for problem in problems:
-        print(problem)
-    print(f"{len(problems):,} problems in {options.store}" if problems else f"{options.store} is whole")
-    return SOME_FAILED if problems else DONE

@@ -1,4 +1,4 @@
-"""Commands that use a store: doctor."""
+"""Commands that tell of a store: status, verify, doctor."""
 
 import argparse
 import math
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from albu_diffusemix.backends.precomputed.matching import Mismatch
 from albu_diffusemix.cli.words import DONE, SOME_FAILED
 from albu_diffusemix.doctor import Coverage, examine, open_data, summarise
+from albu_diffusemix.generate import describe_size
 from albu_diffusemix.store import Store
 
 __all__ = ["add_commands"]
@@ -19,6 +20,24 @@ __all__ = ["add_commands"]
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this room to the parser's."""
+    _add_status(commands)
+    _add_verify(commands)
+    _add_doctor(commands)
+
+
+def _add_status(commands: Any) -> None:
+    status = commands.add_parser("status", help="tell how far a store is, also while it is being written")
+    status.add_argument("store", type=Path, metavar="STORE")
+    status.set_defaults(run=_status)
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser("verify", help="compare every byte of a store with its checks")
+    verify.add_argument("store", type=Path, metavar="STORE")
+    verify.set_defaults(run=_verify)
+
+
+def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
     doctor.add_argument("data", metavar="DATA", help="folder of images, manifest, or module:dataset")
     doctor.add_argument("store", metavar="STORE")
@@ -26,6 +45,25 @@ def add_commands(commands: Any) -> None:
         "--on-mismatch", choices=get_args(Mismatch), default="error", help="as in training (%(default)s)"
     )
     doctor.set_defaults(run=_doctor)
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = Store.open(options.store).status()
+    print(
+        f"Images: {status.images:,} of {status.sources:,} sources\nFailures: {status.failures:,}\n"
+        f"Parts: {status.parts:,} sealed, {describe_size(status.size)}"
+    )
+    for part in status.writing:
+        print(f"Writing: {part.part} (writer {part.writer}): {part.images:,} images, {part.failures:,} failures so far")
+    return DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    problems = Store.open(options.store).verify()
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems):,} problems in {options.store}" if problems else f"{options.store} is whole")
+    return SOME_FAILED if problems else DONE
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import xxhash
 
+from albu_diffusemix.text import parse_json
+
 _ADVICE = {
     errno.ENOSPC: "free some space and run again; everything acknowledged so far is kept",
     errno.EDQUOT: "raise the quota or free some space and run again; everything acknowledged so far is kept",
@@ -111,10 +113,10 @@ def load_checked(data: bytes, what: str) -> dict[str, Any]:
 
     """
     try:
-        fields = json.loads(data)
+        fields = parse_json(data)
         check = fields.pop("check")
         intact = check == _check(fields)
-    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+    except (ValueError, AttributeError, TypeError, KeyError):
         intact = False
     if not intact:
         raise StoreError(f"{what} is damaged: its {len(data)} bytes do not agree with their check")

@@ -10,8 +10,9 @@ from albu_diffusemix.store import recipe as recipes
 from albu_diffusemix.store.catalog import MERGED, PARTS, Catalog, merge_indexes, verify_merged
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.index import Index
+from albu_diffusemix.store.locks import Liveness
 from albu_diffusemix.store.members import Problem, Sample, scan
-from albu_diffusemix.store.parts import INDEX, OPEN, SEALED, Liveness, mend_part, names, salvage, verify_part, writer_of
+from albu_diffusemix.store.parts import INDEX, OPEN, SEALED, mend_part, names, salvage, verify_part, writer_of
 
 _OLD = 24 * 3600  # seconds after which nobody is left who would rename a temporary file
 

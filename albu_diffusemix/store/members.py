@@ -2,8 +2,9 @@
 
 `<key>/<variant>.jpg` (or `.png`, `.webp`) is followed by `<key>/<variant>.json`, its record. A failure is a record
 alone, `__failed__/<key>/<variant>`, which readers of WebDataset skip. Every record has the same fields with the same
-types, so that tables can be made of them: key, variant, prompt, seed, height, width, pixels (the source's hash in
-hexadecimal), image (xxh3-64 of the image file in hexadecimal; empty for a failure), reason (empty for an image), check.
+types, so that tables can be made of them: key, variant, prompt, used_prompt (what the backend made of the prompt; not
+in records of format version 1), seed, height, width, pixels (the source's hash in hexadecimal), image (xxh3-64 of the
+image file in hexadecimal; empty for a failure), reason (empty for an image), check.
 """
 
 import os
@@ -71,12 +72,13 @@ def uint32(value: object, what: str) -> int:
     return value
 
 
-def encode_sample(row: Row, data: bytes) -> tuple[Row, bytes]:
+def encode_sample(row: Row, data: bytes, used_prompt: str = "") -> tuple[Row, bytes]:
     """Return the members of a sample as they stand in a tar, and the row with offset, length and check in them.
 
     Args:
         row: The sample; its offset, length and check are not read.
         data: The image file; empty for a failure.
+        used_prompt: What the backend used in place of the prompt; empty where it used the prompt.
 
     """
     check = xxhash.xxh3_64_intdigest(data)
@@ -85,6 +87,7 @@ def encode_sample(row: Row, data: bytes) -> tuple[Row, bytes]:
             "key": row.key,
             "variant": row.variant,
             "prompt": row.prompt,
+            "used_prompt": used_prompt or row.prompt,
             "seed": row.seed,
             "height": row.source.height,
             "width": row.source.width,

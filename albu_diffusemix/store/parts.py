@@ -7,11 +7,10 @@ slow one, and the part stays as it is until a person says that no writer is aliv
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import xxhash
 
@@ -19,14 +18,13 @@ from albu_diffusemix.store.files import StoreError, explained, sync_folder, writ
 from albu_diffusemix.store.index import Index, Part, Row, part_order
 from albu_diffusemix.store.indexing import index_part
 from albu_diffusemix.store.keys import check_name
+from albu_diffusemix.store.locks import EXCLUSIVE, SHARED, Liveness, still_there, try_lock
 from albu_diffusemix.store.members import END, Problem, Sample, scan
 
 SEALED = ".tar"
 OPEN = ".tar.open"
 INDEX = ".idx"
 _CHUNK = 1 << 20
-
-Liveness = Literal["alive", "dead", "unknown"]
 
 
 class OpenPart:
@@ -128,7 +126,7 @@ def writer_of(folder: Path, name: str) -> Liveness:
     """Tell whether an open part's writer is alive, by its lock."""
     try:
         with (folder / (name + OPEN)).open("rb") as file:
-            return _lock(file.fileno(), fcntl.LOCK_SH)
+            return try_lock(file.fileno(), SHARED)
     except OSError:
         return "unknown"
 
@@ -149,8 +147,8 @@ def salvage(folder: Path, store: dict[str, Any], *, assume_dead: bool = False) -
     for name in names(folder, OPEN):
         path = folder / (name + OPEN)
         with explained("salvage", path), contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-            writer = _lock(file.fileno(), fcntl.LOCK_EX)
-            if _still(path, file.fileno()) and (writer == "dead" or (writer == "unknown" and assume_dead)):
+            writer = try_lock(file.fileno(), EXCLUSIVE)
+            if still_there(path, file.fileno()) and (writer == "dead" or (writer == "unknown" and assume_dead)):
                 problems += _seal(folder, name, file.fileno(), store)
     return problems
 
@@ -213,7 +211,7 @@ def mend_part(folder: Path, name: str, store: dict[str, Any]) -> None:
 
 def _seal(folder: Path, name: str, handle: int, store: dict[str, Any]) -> list[Problem]:
     path, sealed = folder / (name + OPEN), folder / (name + SEALED)
-    if not _still(path, handle):
+    if not still_there(path, handle):
         raise StoreError(f"{path} was sealed or removed by somebody else: file locks do not reach all of its writers")
     if sealed.exists():
         raise StoreError(f"{path} cannot be sealed, there is a {sealed.name} already: move one of them away")
@@ -274,30 +272,13 @@ def _claim(folder: Path, name: str) -> int | None:
     except FileExistsError:
         return None
     # Another process may have taken the newborn file for a dead writer's, or sealed the name just before.
-    ours = _lock(handle, fcntl.LOCK_EX) != "alive" and _still(path, handle)
+    ours = try_lock(handle, EXCLUSIVE) != "alive" and still_there(path, handle)
     if ours and not (folder / (name + SEALED)).exists():
         return handle
     if ours:
         path.unlink()
     os.close(handle)
     return None
-
-
-def _lock(handle: int, kind: int) -> Liveness:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "alive"
-    except OSError:
-        return "unknown"
-    return "dead"
-
-
-def _still(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
 
 
 def _size(file: BinaryIO) -> int:

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked, write_beside
+from albu_diffusemix.text import parse_json, printable
 
 FORMAT = "albu-diffusemix store"
-VERSION = 1
+VERSION = 2
+FEATURES: tuple[str, ...] = ()
+"""What a store may say that its readers need to know, and this version does know."""
 STORE_JSON = "store.json"
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _ABSENT = "nothing"
+_WHERE_ABSENT = {"draw": "with_replacement"}  # what made the bytes before a recipe could say so
 _README = """\
 ---
 configs:
@@ -53,6 +57,8 @@ class Recipe:
         encoding: Format and its options.
         base_seed: What all seeds are derived from.
         similarity: Options of the filter by likeness to the source; None where there was none.
+        draw: How each source's prompts are drawn: "with_replacement", as in Algorithm 1 of the paper, or
+            "without_replacement", so that none comes twice before all were used.
 
     """
 
@@ -63,15 +69,20 @@ class Recipe:
     encoding: Mapping[str, Any] = field(default_factory=lambda: {"format": "jpg", "quality": 90})
     base_seed: int = 0
     similarity: Mapping[str, Any] | None = None
+    draw: str = "with_replacement"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the recipe as plain JSON values.
+        """Return the recipe as plain JSON values; fields that later versions added are left out at their defaults.
 
         Raises:
             StoreError: It has something that JSON has not.
 
         """
-        return _plain(asdict(self))
+        fields = asdict(self)
+        for name, meant in _WHERE_ABSENT.items():
+            if fields[name] == meant:
+                del fields[name]
+        return _plain(fields)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Recipe":
@@ -89,6 +100,7 @@ def publish(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
     fields = {
         "format": FORMAT,
         "version": VERSION,
+        "needs": [],
         "recipe": recipe.to_json(),
         "mixed": [],
         "provenance": _plain(provenance),
@@ -129,6 +141,9 @@ def load(root: Path) -> dict[str, Any]:
     version = _version(data)
     if version > VERSION:
         raise StoreError(f"{root} has format version {version}, newer than {VERSION}: update albu-diffusemix")
+    unknown = [feature for feature in _needs(data) if feature not in FEATURES]
+    if unknown:
+        raise StoreError(f"{root} needs {', '.join(unknown)}, which this version cannot read: update albu-diffusemix")
     fields = load_checked(data, str(path))
     if fields.get("format") != FORMAT:
         raise StoreError(f"{path} is not that of a store: check the path")
@@ -153,7 +168,7 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
     if wanted == fields["recipe"] or wanted in fields["mixed"]:
         return
     if not allow_mixed:
-        differences = "; ".join(_differences(fields["recipe"], wanted))
+        differences = "; ".join(_differences({**_WHERE_ABSENT, **fields["recipe"]}, {**_WHERE_ABSENT, **wanted}))
         raise StoreError(
             f"{root} was made with other parameters ({differences}): "
             "use those, choose another folder, or allow mixed ones (--allow-mixed)",
@@ -199,11 +214,21 @@ def _write(root: Path, fields: Mapping[str, Any], *, keep: bool = False) -> None
 
 def _version(data: bytes) -> int:
     """Return the format version of any store.json, also one whose check is made in a newer way; 0 if it says none."""
-    try:
-        version = json.loads(data)["version"]
-    except (ValueError, TypeError, KeyError):
-        return 0
+    version = _said(data, "version")
     return version if isinstance(version, int) else 0
+
+
+def _needs(data: bytes) -> list[str]:
+    """Return the features that readers of any store.json must know, as `_version` does."""
+    needs = _said(data, "needs")
+    return [printable(feature) for feature in needs] if isinstance(needs, list) else []
+
+
+def _said(data: bytes, name: str) -> object:
+    try:
+        return parse_json(data)[name]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _differences(old: object, new: object, name: str = "") -> Iterator[str]:

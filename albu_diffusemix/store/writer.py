@@ -41,7 +41,9 @@ class Writer:
         self._part: OpenPart | None = None
         self._written: set[tuple[str, str, bool]] = set()
 
-    def put(self, key: str, variant: str, data: bytes, *, prompt: str, seed: int, source: Source) -> None:
+    def put(
+        self, key: str, variant: str, data: bytes, *, prompt: str, seed: int, source: Source, used_prompt: str = ""
+    ) -> None:
         """Store an image. When this returns, the kernel has it: the death of the process does not lose it.
 
         A later part's image takes the place of an earlier one's with the same key and variant.
@@ -53,6 +55,7 @@ class Writer:
             prompt: The effect.
             seed: What moved everything random, in [0, 2^32).
             source: `Source.of` the image that it was made from.
+            used_prompt: What the backend used in place of the prompt, if it did.
 
         Raises:
             StoreError: An argument is wrong, this part has that key and variant already, or the disk is full or fails;
@@ -62,7 +65,7 @@ class Writer:
         encoding = sniff(data)
         if not encoding:
             raise StoreError(f"data for {key!r} {variant!r} starts with {data[:8]!r}: give a JPEG, PNG or WebP file")
-        self._append(key, variant, data, prompt, seed, source, encoding, "")
+        self._append(key, variant, data, prompt, seed, source, encoding, "", used_prompt)
 
     def fail(
         self,
@@ -127,12 +130,13 @@ class Writer:
         source: Source,
         encoding: str,
         reason: str,
+        used_prompt: str = "",
     ) -> None:
         self._check_process()
         row = Row(
             normalise_key(key), check_name(variant, "variant"), prompt, seed, source, encoding, reason, "", 0, 0, 0
         )
-        _check(row)
+        _check(row, used_prompt)
         if self._part is not None and self._part.size >= self._part_bytes:
             self.seal()
         name = (row.key, row.variant, row.failed)
@@ -140,7 +144,7 @@ class Writer:
             raise StoreError(f"{row.key} {row.variant} was written by this writer already: two sources with one key?")
         if self._part is None:
             self._part = OpenPart.create(self._folder, self._label)
-        self._part.append(encode_sample(row, data)[1])
+        self._part.append(encode_sample(row, data, used_prompt)[1])
         self._written.add(name)
 
     def _check_process(self) -> None:
@@ -148,14 +152,14 @@ class Writer:
             raise StoreError(f"this writer belongs to process {self._process}: make one in process {os.getpid()}")
 
 
-def _check(row: Row) -> None:
+def _check(row: Row, used_prompt: str) -> None:
     where = f"of {row.key} {row.variant}"
     uint32(row.seed, f"seed {where}")
     uint32(row.source.height, f"source height {where}")
     uint32(row.source.width, f"source width {where}")
     if len(row.source.pixels) != len(UNKNOWN_SOURCE.pixels):
         raise StoreError(f"source pixels {where}: {row.source.pixels!r}, give the 16 bytes of hash_pixels")
-    for text in (row.prompt, row.reason):
+    for text in (row.prompt, row.reason, used_prompt):
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -1,0 +1,65 @@
+"""Text from files, stores and backends, which may hold anything: made fit to be shown, and read as JSON."""
+
+import json
+import math
+from typing import Any
+
+__all__ = ["parse_json", "printable"]
+
+
+def printable(text: object) -> str:
+    r"""Return text that a terminal, a log or a picture can show: in one line, each odd character escaped.
+
+    Escaped are control characters (an ESC could rewrite the screen), line breaks, marks that turn the direction of
+    writing, and bytes of a file name that are not UTF-8.
+
+    Args:
+        text (object): Anything; what is not a string is turned into one.
+
+    Returns:
+        str: Printable characters only, those of all languages among them.
+
+    Examples:
+        >>> from albu_diffusemix.text import printable
+        >>> printable("caf\u00e9\n\x1b[2J")
+        'café\\n\\x1b[2J'
+
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON says.
+
+    Args:
+        text (str | bytes): A JSON document; bytes are UTF-8.
+
+    Returns:
+        Any: Its value.
+
+    Raises:
+        ValueError: It is not valid JSON, is nested too deeply, or has a number that is not finite. Nothing else.
+
+    Examples:
+        >>> from albu_diffusemix.text import parse_json
+        >>> parse_json('{"seed": 1e400}')
+        Traceback (most recent call last):
+        ValueError: the number 1e400 is too large
+
+    """
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {number} is too large" if "n" not in number.lower() else f"{number} is no number")
+    return value
