@@ -14,6 +14,8 @@ from albu_diffusemix.store import Recipe, Source, Store, Writer
 
 RECIPE = Recipe({"name": "procedural", "strength": 0.5}, "f00d", ("snowy", "sunset"), size=64)
 VARIANT = "0000"
+HEAD, SAMPLE = 1024, 2560
+"""Bytes of what a part begins with, its recipe, and of each picture in it."""
 SOURCE = Source(4, 6, bytes(range(16)))
 
 
@@ -80,7 +82,7 @@ def abandon(path: Path, count: int, torn: int = 0, start: int = 0) -> Path:
     for number in range(start, start + count + 1):
         put(writer, number)
     file = part_file(path, ".tar.open")
-    last = file.stat().st_size * count // (count + 1)
+    last = HEAD + (file.stat().st_size - HEAD) * count // (count + 1)
     writer._part.close()
     cut(file, last + torn)
     return file

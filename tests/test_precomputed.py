@@ -275,8 +275,8 @@ def test_construction_complains_where_there_is_no_store(tmp_path):
 
 def test_construction_complains_of_a_newer_format(tmp_path, store):
     file = tmp_path / "flowers.dm/store.json"
-    file.write_text(file.read_text().replace('"version": 1', '"version": 99'))
-    with pytest.raises(ValueError, match=r"format version 99, newer than 1: update"):
+    file.write_text(file.read_text().replace('"version": 2', '"version": 99'))
+    with pytest.raises(ValueError, match=r"format version 99, newer than 2: update"):
         Precomputed(store)
 
 

@@ -15,9 +15,24 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from store_files import RECIPE, VARIANT, abandon, child, found, key_of, make_store, part_file, picture, put, quiet_fork
+from store_files import (
+    HEAD,
+    RECIPE,
+    SAMPLE,
+    VARIANT,
+    abandon,
+    child,
+    found,
+    key_of,
+    make_store,
+    part_file,
+    picture,
+    put,
+    quiet_fork,
+)
 
-from albu_diffusemix.store import Store, StoreError, catalog, parts
+from albu_diffusemix.store import Store, StoreError, catalog, open_part
+from albu_diffusemix.store.part_files import Listing
 
 TOTAL = 999
 
@@ -145,7 +160,7 @@ def test_a_live_writers_part_is_left_alone_and_what_is_sealed_can_be_read(path):
         assert found(store) == {0, 1, 2}
         assert [(part.writer, part.images) for part in store.status().writing] == [("alive", 3)]
         assert store.verify() == []
-        assert Store.repair(path) == []
+        assert Store.repair(path) == ([], [])
         with store.writer() as writer:
             put(writer, 6)
         assert part_file(path, ".tar.open").read_bytes() == before
@@ -324,7 +339,7 @@ def test_an_image_that_did_not_fit_can_be_put_again_by_the_same_writer(path, mon
         broken.setattr(os, "pwrite", half_written)
         with pytest.raises(StoreError, match="No space left on device"):
             put(writer, 1)
-        assert part_file(path, ".tar.open").stat().st_size == 2560
+        assert part_file(path, ".tar.open").stat().st_size == HEAD + SAMPLE
     put(writer, 1)
     writer.seal()
     assert found(Store.open(path)) == {0, 1}
@@ -397,7 +412,7 @@ def test_a_store_is_made_where_there_are_no_hard_links(path, monkeypatch):
 def test_a_name_that_another_writer_took_meanwhile_is_passed_over(path, monkeypatch):
     make_store(path, 3)
     abandon(path, 1, start=3)
-    monkeypatch.setattr(parts, "names", lambda *_: [])
+    monkeypatch.setattr(open_part, "list_parts", lambda _: Listing([], [], [], [], []))
     with Store(path).writer() as writer:
         put(writer, 5)
     assert sorted(file.name for file in (path / "parts").iterdir()) == [

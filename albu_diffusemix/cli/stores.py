@@ -1,4 +1,4 @@
-"""Commands that tell of a store: status, verify, doctor."""
+"""Commands that tell of a store and repair it: status, verify, repair, doctor."""
 
 import argparse
 import math
@@ -13,7 +13,8 @@ from albu_diffusemix.backends.precomputed.matching import Mismatch
 from albu_diffusemix.cli.words import DONE, SOME_FAILED
 from albu_diffusemix.doctor import Coverage, examine, open_data, summarise
 from albu_diffusemix.generate import describe_size
-from albu_diffusemix.store import Store
+from albu_diffusemix.store import Recipe, Store
+from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
 
@@ -22,6 +23,7 @@ def add_commands(commands: Any) -> None:
     """Add the commands of this room to the parser's."""
     _add_status(commands)
     _add_verify(commands)
+    _add_repair(commands)
     _add_doctor(commands)
 
 
@@ -35,6 +37,18 @@ def _add_verify(commands: Any) -> None:
     verify = commands.add_parser("verify", help="compare every byte of a store with its checks")
     verify.add_argument("store", type=Path, metavar="STORE")
     verify.set_defaults(run=_verify)
+
+
+def _add_repair(commands: Any) -> None:
+    repair = commands.add_parser("repair", help="repair what verify finds; images that are lost can be made again")
+    repair.add_argument("store", type=Path, metavar="STORE")
+    repair.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="how it was made, the JSON in its README.md, if nothing else tells"
+    )
+    repair.add_argument(
+        "--assume-dead", action="store_true", help="nobody writes to it, though the file system has no locks to tell"
+    )
+    repair.set_defaults(run=_repair)
 
 
 def _add_doctor(commands: Any) -> None:
@@ -54,7 +68,8 @@ def _status(options: argparse.Namespace) -> int:
         f"Parts: {status.parts:,} sealed, {describe_size(status.size)}"
     )
     for part in status.writing:
-        print(f"Writing: {part.part} (writer {part.writer}): {part.images:,} images, {part.failures:,} failures so far")
+        counts = f"{part.images:,} images, {part.failures:,} failures of these"
+        print(f"In progress: {part.part} (writer {part.writer}): {counts}")
     return DONE
 
 
@@ -64,6 +79,28 @@ def _verify(options: argparse.Namespace) -> int:
         print(problem)
     print(f"{len(problems):,} problems in {options.store}" if problems else f"{options.store} is whole")
     return SOME_FAILED if problems else DONE
+
+
+def _repair(options: argparse.Namespace) -> int:
+    recipe = _read_recipe(options.recipe) if options.recipe else None
+    report = Store.repair(options.store, assume_dead=options.assume_dead, recipe=recipe)
+    for problem in report.repaired:
+        print(f"repaired: {problem}")
+    for problem in report.left:
+        print(f"left: {problem}")
+    print(f"{len(report.repaired):,} problems repaired in {options.store}, {len(report.left):,} left")
+    if report.repaired:
+        print("Images that were lost are missing now: run the same `albu-diffusemix generate` again to make them.")
+    return SOME_FAILED if report.left else DONE
+
+
+def _read_recipe(path: Path) -> Recipe:
+    """Read the JSON of a recipe, or of a whole store.json."""
+    try:
+        fields = parse_json(path.read_bytes())
+        return Recipe.from_json(fields.get("recipe", fields))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{str(path)!r} is not the JSON of a recipe, as in a store's README.md: {error}") from error
 
 
 def _doctor(options: argparse.Namespace) -> int:

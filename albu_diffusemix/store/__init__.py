@@ -22,17 +22,18 @@ from typing import Any, NamedTuple
 
 from albu_diffusemix.store import health
 from albu_diffusemix.store import recipe as recipes
-from albu_diffusemix.store.catalog import MERGED, PARTS, Catalog
+from albu_diffusemix.store.catalog import MERGED, Catalog, advice
 from albu_diffusemix.store.files import StoreError, explained
-from albu_diffusemix.store.health import OpenStatus, Status
-from albu_diffusemix.store.index import Row
+from albu_diffusemix.store.health import OpenStatus, Repair, Status
 from albu_diffusemix.store.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.members import Problem
-from albu_diffusemix.store.parts import salvage
+from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.recipe import Recipe
+from albu_diffusemix.store.recovery import merge, recover
+from albu_diffusemix.store.rows import Row
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
-__all__ = ["OpenStatus", "Problem", "Recipe", "Row", "Source", "Status", "Store", "StoreError", "Writer"]
+__all__ = ["OpenStatus", "Problem", "Recipe", "Repair", "Row", "Source", "Status", "Store", "StoreError", "Writer"]
 
 
 class Store:
@@ -63,6 +64,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._recipe: Recipe | None = None  # of what is written, if not the store's own
         self._snapshot: _Snapshot | None = None
 
     @classmethod
@@ -76,7 +78,9 @@ class Store:
     ) -> "Store":
         """Open a store for writing: make it, or go on with it.
 
-        What dead writers left behind is salvaged; live ones are not disturbed. Several processes may do this at once.
+        What dead writers left behind is salvaged; live ones are not disturbed. Sealed parts that were cut off or
+        touched are compared with their checks and written again without what is damaged, with one warning: what was
+        lost is missing then. Several processes may do all of this at once.
 
         Args:
             path: The store's folder, new, empty or a store.
@@ -94,8 +98,17 @@ class Store:
         if not (root / recipes.STORE_JSON).exists():
             _lay_out(root, recipe, provenance or {})
         recipes.admit(root, recipe, allow_mixed=allow_mixed)
-        salvage(root / PARTS, recipes.load(root))
-        return cls.open(root)
+        repaired = recover(root, recipes.load(root))
+        if repaired:
+            warnings.warn(
+                f"{root} was damaged in {len(repaired)} place(s), the first: {repaired[0]}. It was repaired; what was "
+                "lost is missing now, and can be made again.",
+                stacklevel=2,
+            )
+        store = cls(root)
+        store._recipe = recipe
+        store._snapshot = _Snapshot.of(root)
+        return store
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Store":
@@ -112,22 +125,24 @@ class Store:
         return store
 
     @classmethod
-    def repair(cls, path: str | os.PathLike[str], *, assume_dead: bool = False) -> list[Problem]:
-        """Mend what can be mended, and return what was wrong.
+    def repair(cls, path: str | os.PathLike[str], *, assume_dead: bool = False, recipe: Recipe | None = None) -> Repair:
+        """Repair what can be repaired, and say what was wrong and what is left.
 
-        store.json is restored from the copies in the indexes, dead writers' parts are sealed, damaged parts are written
-        anew from their whole samples, indexes are made anew. Images that are lost are missing afterwards, not wrong.
+        A lost or damaged store.json is restored from what the parts and indexes say, dead writers' parts are sealed,
+        damaged parts are written again from their whole samples, indexes are made again. Images that are lost are
+        missing afterwards, not wrong. What belongs to another store is named and left as it is.
 
         Args:
             path: The store's folder.
             assume_dead: Also seal open parts where the file system has no locks to tell whether their writers live.
                 Only when nobody writes.
+            recipe: How the store was made, where nothing in it remembers that.
 
         Raises:
-            StoreError: Something cannot be mended, read or written.
+            StoreError: Something cannot be repaired, read or written.
 
         """
-        return health.repair(Path(path), assume_dead=assume_dead)
+        return health.repair(Path(path), assume_dead=assume_dead, recipe=recipe)
 
     @property
     def recipe(self) -> Recipe:
@@ -148,7 +163,8 @@ class Store:
         """Return the counterparts of a source, ordered by variant; empty where there are none.
 
         Raises:
-            StoreError: The key is none (see `albu_diffusemix.store.keys.normalise_key`), or the index is damaged there.
+            StoreError: The key is not valid (see `albu_diffusemix.store.keys.normalise_key`), or the parts cannot be
+                read.
 
         """
         return [row for row in self._now.catalog.by_key(normalise_key(key)) if not row.failed]
@@ -160,7 +176,7 @@ class Store:
             pixels: The hash, as in `Source.of(image).pixels`.
 
         Raises:
-            StoreError: The index is damaged there.
+            StoreError: The parts cannot be read.
 
         """
         return self._now.catalog.by_pixels(pixels)
@@ -169,7 +185,7 @@ class Store:
         """Return the row of a counterpart or of a failure, or None where there is neither.
 
         Raises:
-            StoreError: The key is none, or the index is damaged there.
+            StoreError: The key is not valid, or the parts cannot be read.
 
         """
         return next((row for row in self._now.catalog.by_key(normalise_key(key)) if row.variant == variant), None)
@@ -178,7 +194,7 @@ class Store:
         """Tell whether there is an image. A failure is none.
 
         Raises:
-            StoreError: The key is none, or the index is damaged there.
+            StoreError: The key is not valid, or the parts cannot be read.
 
         """
         row = self.find(key, variant)
@@ -224,7 +240,9 @@ class Store:
             part_bytes: A part is sealed when it has that many bytes.
 
         """
-        return Writer(self.path / PARTS, self._now.fields, check_name(label, "label"), part_bytes)
+        fields = self._now.fields
+        made_with = recipes.made_with(fields, self._recipe or self.recipe)
+        return Writer(self.path / PARTS, fields, made_with, check_name(label, "label"), part_bytes)
 
     def merge(self) -> None:
         """Write one index for all sealed parts, which makes opening fast and lets processes share it.
@@ -233,7 +251,12 @@ class Store:
             StoreError: It cannot be written, or a part cannot be read.
 
         """
-        health.merge(self.path, self._now.fields)
+        damaged = merge(self.path, recipes.load(self.path))
+        if damaged:
+            warnings.warn(
+                f"{len(damaged)} problem(s) in {self.path}, the first: {damaged[0]}. Its index was made again.",
+                stacklevel=2,
+            )
 
     def verify(self) -> list[Problem]:
         """Compare every byte of every sealed part with its index, and return all that is wrong.
@@ -264,7 +287,7 @@ class Store:
             StoreError: The picture is neither, or the files cannot be written.
 
         """
-        recipes.write_readme(self.path, self.recipe, text, picture)
+        recipes.write_readme(self.path, [self.recipe, *self.mixed], text, picture)
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
         return type(self), (self.path,)
@@ -289,8 +312,8 @@ class _Snapshot(NamedTuple):
         catalog = Catalog(root, fields)
         if catalog.problems:
             warnings.warn(
-                f"{root} is damaged in {len(catalog.problems)} place(s), the first: {catalog.problems[0]}. "
-                "What is whole is read; Store.repair mends the rest.",
+                f"{root} has {len(catalog.problems)} problem(s), the first: {catalog.problems[0]}. "
+                f"What is whole is read; {advice(root)}.",
                 stacklevel=3,
             )
         return cls(fields, catalog)
@@ -304,8 +327,10 @@ def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
         foreign = sorted(file.name for file in root.iterdir() if file.name not in own and file.suffix != ".tmp")
         (root / PARTS).mkdir(exist_ok=True)
         (root / MERGED).parent.mkdir(exist_ok=True)
-        foreign += sorted(file.name for file in (root / PARTS).iterdir())
-    if foreign and not (root / recipes.STORE_JSON).exists():
+        has_parts = any((root / PARTS).iterdir())
+    if (has_parts or foreign) and not (root / recipes.STORE_JSON).exists():
+        if has_parts:
+            raise StoreError(f"{root} has no store.json: {recipes.restore_advice(root)}")
         raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
-    recipes.write_readme(root, recipe, "", b"")
+    recipes.write_readme(root, [recipe], "", b"")
     recipes.publish(root, recipe, provenance)

@@ -1,23 +1,31 @@
 """What a store holds at one moment: the merged index, and over it the parts that were sealed since."""
 
+import errno
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import xxhash
 
-from albu_diffusemix.store.files import StoreError, explained
-from albu_diffusemix.store.index import Index, Row
+from albu_diffusemix.store import recipe as recipes
+from albu_diffusemix.store.files import StoreError, explained, is_shortage
+from albu_diffusemix.store.index import DamagedIndexError, Index
 from albu_diffusemix.store.indexing import merge
 from albu_diffusemix.store.members import Problem
-from albu_diffusemix.store.parts import SEALED, names, read_index
+from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
+from albu_diffusemix.store.parts import read_index
+from albu_diffusemix.store.rows import Row
 
-PARTS = "parts"
+__all__ = ["MERGED", "Catalog", "merge_indexes", "open_merged", "verify_merged"]
+
 MERGED = "index/merged.idx"
 _OPEN_FILES = 128
-_MEND = "Store.verify lists what is wrong, Store.repair mends it"
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+
+Answer = TypeVar("Answer")
 
 
 class Catalog:
@@ -31,48 +39,42 @@ class Catalog:
         problems: What was found wrong when it was opened; the parts themselves are read then in place of an index.
 
     Raises:
-        StoreError: The parts cannot be read.
+        StoreError: The parts cannot be read, or were unpacked or renamed.
 
     """
 
     def __init__(self, root: Path, store: dict[str, Any]) -> None:
+        self._root = root
+        self._store = store
         self._folder = root / PARTS
-        merged, self.problems = _merged(root)
+        listing = list_parts(self._folder)
+        merged, self.problems = open_merged(root, listing)
         covered = {part.name for part in merged.parts} if merged else set()
-        indexes = []
-        for name in names(self._folder, SEALED):
-            if name not in covered:
-                index, problems = read_index(self._folder, name, store)
-                indexes.append(index)
-                self.problems += problems
-        recent = merge(indexes, store, root / MERGED) if indexes else None
-        self._layers = [index for index in (merged, recent) if index is not None]
+        recent, problems = _read_indexes(root, store, [name for name in listing.sealed if name not in covered])
+        self.problems += [*problems, *listing.stray_problems()]
+        self._layers = ([merged] if merged else []) + ([merge(recent, store, root / MERGED)] if recent else [])
         self._sizes = {part.name: part.size for index in self._layers for part in index.parts}
         self._files = _PartFiles(self._folder)
 
     def by_key(self, key: str) -> list[Row]:
         """Return images and failures of a normalised key, ordered by variant."""
-        if len(self._layers) == 1:
-            return self._layers[0].by_key(key)
-        best: dict[str, Row] = {}
-        for row in sorted((row for layer in self._layers for row in layer.by_key(key)), key=lambda row: row.precedence):
-            best[row.variant] = row
-        return sorted(best.values())
+        return self._asked(lambda: self._by_key(key))
 
     def by_pixels(self, pixels: bytes) -> list[Row]:
         """Return the images made from sources with this pixel hash, ordered by key and variant."""
-        return sorted(row for layer in self._layers for row in layer.by_pixels(pixels) if self._seen(row))
+        return self._asked(
+            lambda: sorted(row for layer in self._layers for row in layer.by_pixels(pixels) if self._seen(row))
+        )
 
     def rows(self) -> Iterator[Row]:
         """Yield images and failures in the order of their bytes on disk."""
+        self._asked(self._check_whole)
         return (row for layer in self._layers for row in layer.rows() if self._seen(row))
 
-    def counts(self) -> tuple[int, int, int]:
-        """Return the number of images, of failures, and of sources that have one or the other."""
-        if not self._layers:
-            return 0, 0, 0
-        whole = self._layers[0] if len(self._layers) == 1 else merge(self._layers, {}, self._folder)
-        return whole.counts()
+    def whole(self) -> Index:
+        """Return one index of everything, compared with its check."""
+        self._asked(self._check_whole)
+        return self._layers[0] if len(self._layers) == 1 else merge(self._layers, {}, self._folder)
 
     def read(self, row: Row) -> bytes:
         """Return the image file of a row, compared with its check.
@@ -86,44 +88,124 @@ class Catalog:
             file = self._files.open(row.part)
             data = file.read(row.offset, row.length) if file.size == self._sizes[row.part] else b""
         if file.size != self._sizes[row.part]:
-            raise StoreError(f"{path} is damaged: it has {file.size} bytes of {self._sizes[row.part]}; {_MEND}")
+            raise StoreError(
+                f"{path} is damaged: it has {file.size} bytes of {self._sizes[row.part]}; {advice(self._root)}"
+            )
         if len(data) != row.length or xxhash.xxh3_64_intdigest(data) != row.check:
-            raise StoreError(f"{path} is damaged: the image of {row.key} {row.variant} is not as written; {_MEND}")
+            raise StoreError(
+                f"{path} is damaged: the image of {row.key} {row.variant} is not as written; {advice(self._root)}"
+            )
         return data
 
+    def _by_key(self, key: str) -> list[Row]:
+        if len(self._layers) == 1:
+            return self._layers[0].by_key(key)
+        best: dict[str, Row] = {}
+        for row in sorted((row for layer in self._layers for row in layer.by_key(key)), key=lambda row: row.precedence):
+            best[row.variant] = row
+        return sorted(best.values())
+
     def _seen(self, row: Row) -> bool:
-        return len(self._layers) == 1 or row in self.by_key(row.key)
+        return len(self._layers) == 1 or row in self._by_key(row.key)
+
+    def _check_whole(self) -> None:
+        for layer in self._layers:
+            layer.check_whole()
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask the merged index, and where it turns out to be damaged the indexes of the parts, from then on."""
+        try:
+            return ask()
+        except DamagedIndexError as error:
+            warnings.warn(
+                f"{error}: the indexes of the parts are read in its place, which takes longer; {advice(self._root)}",
+                stacklevel=4,
+            )
+        whole, _ = merge_indexes(self._root, self._store)
+        self._layers = [whole]
+        self._sizes = {part.name: part.size for part in whole.parts}
+        return ask()
 
 
-def merge_indexes(root: Path, store: dict[str, Any]) -> Index:
-    """Return one index of all sealed parts, made from their own ones."""
-    folder = root / PARTS
-    return merge([read_index(folder, name, store)[0] for name in names(folder, SEALED)], store, root / MERGED)
+def advice(root: Path) -> str:
+    """Say what can be done about damage."""
+    return f"`albu-diffusemix verify {root}` lists what is wrong, `albu-diffusemix repair {root}` repairs it"
+
+
+def merge_indexes(root: Path, store: dict[str, Any]) -> tuple[Index, list[Problem]]:
+    """Return one index of all sealed parts, made from their own ones, and what was wrong with those."""
+    indexes, problems = _read_indexes(root, store, list_parts(root / PARTS).sealed)
+    return merge(indexes, store, root / MERGED), problems
 
 
 def verify_merged(root: Path, store: dict[str, Any]) -> list[Problem]:
     """Compare the merged index with those of the parts that it covers, and return what is wrong."""
-    merged, problems = _merged(root, whole=True)
+    merged, problems = open_merged(root, list_parts(root / PARTS))
     if merged is None:
         return problems
+    try:
+        merged.check_whole()
+    except StoreError as error:
+        return [Problem(MERGED, "", str(error))]
     covered = [read_index(root / PARTS, part.name, store)[0] for part in merged.parts]
     if not merged.equals(merge(covered, store, root / MERGED)):
         problems.append(Problem(MERGED, "", "it does not agree with the indexes of the parts"))
     return problems
 
 
-def _merged(root: Path, *, whole: bool = False) -> tuple[Index | None, list[Problem]]:
+def open_merged(root: Path, listing: Listing) -> tuple[Index | None, list[Problem]]:
+    """Map the merged index, if there is one that covers the parts as they are; else say what is wrong with it.
+
+    Args:
+        root: The store's folder.
+        listing: What lies in its folder of parts.
+
+    Raises:
+        StoreError: Parts were unpacked or renamed, there are no more file handles, or there is no more memory.
+
+    """
     path = root / MERGED
+    refuse_unpacked(root, listing, set(listing.indexes))
     if not path.exists():
         return None, []
     try:
-        index = Index.open(path, whole=whole)
+        index = Index.open(path)
     except StoreError as error:
+        if is_shortage(error):
+            raise
         return None, [Problem(MERGED, "", str(error))]
-    gone = {part.name for part in index.parts}.difference(names(root / PARTS, SEALED))
+    sizes = {part.name: _size(root / PARTS / (part.name + SEALED)) for part in index.parts}
+    gone = [name for name, size in sizes.items() if size is None]
+    refuse_unpacked(root, listing, set(gone))
     if gone:
         return None, [Problem(MERGED, "", f"it covers parts that are gone: {', '.join(sorted(gone))}")]
+    cut = next((part for part in index.parts if sizes[part.name] != part.size), None)
+    if cut:
+        what = f"{cut.name}{SEALED} has {sizes[cut.name]} bytes of the {cut.size} that it covers"
+        return None, [Problem(MERGED, "", what)]
     return index, []
+
+
+def _read_indexes(root: Path, store: dict[str, Any], names: list[str]) -> tuple[list[Index], list[Problem]]:
+    indexes, problems = [], []
+    for name in names:
+        index, found = read_index(root / PARTS, name, store)
+        if not recipes.is_known(store, index.made_with):
+            # It may have been let in after store.json was read.
+            store.update(recipes.load(root))
+        if recipes.is_known(store, index.made_with):
+            indexes.append(index)
+            problems += found
+        else:
+            problems.append(Problem(name + SEALED, "", "it was made with other parameters and is not read"))
+    return indexes, problems
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 class _PartFile:
@@ -159,6 +241,12 @@ class _PartFiles:
     def open(self, name: str) -> _PartFile:
         if self._process != os.getpid():
             self._start()
+        try:
+            return self._open(name)
+        except OSError as error:
+            if error.errno not in _NO_MORE_FILES:
+                raise
+        self._start()  # gives up those that are held
         return self._open(name)
 
     def _start(self) -> None:

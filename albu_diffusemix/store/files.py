@@ -30,6 +30,14 @@ class StoreError(ValueError):
     """A store, a part of it, or what was asked of it is wrong. The message says what, where and what to do."""
 
 
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def is_shortage(error: StoreError) -> bool:
+    """Tell whether a file could not be read for want of handles or memory: then nothing is wrong with the file."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _SHORTAGES
+
+
 @contextlib.contextmanager
 def explained(doing: str, path: Path | str) -> Iterator[None]:
     """Turn an OSError of the block into one line: what failed, where, why and what to do."""

@@ -1,22 +1,32 @@
-"""The state of a store: how far it is, what is wrong with it, and mending that."""
+"""The state of a store: how far it is, what is wrong with it, and the repair of that."""
 
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from albu_diffusemix.store import recipe as recipes
-from albu_diffusemix.store.catalog import MERGED, PARTS, Catalog, merge_indexes, verify_merged
+from albu_diffusemix.store.catalog import MERGED, Catalog, verify_merged
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.index import Index
+from albu_diffusemix.store.indexing import index_part, merge
 from albu_diffusemix.store.locks import Liveness
-from albu_diffusemix.store.members import Problem, Sample, scan
-from albu_diffusemix.store.parts import INDEX, OPEN, SEALED, mend_part, names, salvage, verify_part, writer_of
+from albu_diffusemix.store.members import PartRecipe, Problem, Sample, scan
+from albu_diffusemix.store.open_part import writer_of
+from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_parts
+from albu_diffusemix.store.parts import read_index, verify_part
+from albu_diffusemix.store.recipe import Recipe
+from albu_diffusemix.store.recovery import lone_indexes, recover, repair_parts, salvage
+from albu_diffusemix.store.recovery import merge as write_merged
+from albu_diffusemix.store.rows import Part, Row
+
+__all__ = ["OpenStatus", "Repair", "Status", "repair", "status", "verify"]
 
 _OLD = 24 * 3600  # seconds after which nobody is left who would rename a temporary file
-
-_RECOVERY = "run the same `albu-diffusemix generate` again, which recovers its images"
+_DEAD_WRITER = "its writer is dead: run the same `albu-diffusemix generate` again, which recovers its images"
+_FOREIGN = "it was made with other parameters than the store and is not read; move it away"
 
 
 class OpenStatus(NamedTuple):
@@ -43,7 +53,7 @@ class Status(NamedTuple):
     """How far a store is.
 
     Attributes:
-        images: Counterparts in sealed parts, each counted once.
+        images: Counterparts in sealed parts and in parts in progress, each counted once.
         failures: Failures and rejects for which there is no image.
         sources: Keys that have one or the other.
         parts: Sealed parts.
@@ -60,6 +70,19 @@ class Status(NamedTuple):
     writing: tuple[OpenStatus, ...]
 
 
+class Repair(NamedTuple):
+    """What a repair did.
+
+    Attributes:
+        repaired: What was wrong and is not any more. Images that were lost are missing now.
+        left: What is still wrong.
+
+    """
+
+    repaired: list[Problem]
+    left: list[Problem]
+
+
 def status(root: Path, catalog: Catalog) -> Status:
     """Count what is in a store, also while others write.
 
@@ -68,11 +91,13 @@ def status(root: Path, catalog: Catalog) -> Status:
 
     """
     folder = root / PARTS
-    sealed = names(folder, SEALED)
+    listing = list_parts(folder)
     with explained("read", folder):
-        size = sum((folder / (name + SEALED)).stat().st_size for name in sealed)
-    writing = [_open_status(folder, name) for name in names(folder, OPEN)]
-    return Status(*catalog.counts(), len(sealed), size, tuple(filter(None, writing)))
+        size = sum((folder / (name + SEALED)).stat().st_size for name in listing.sealed)
+    found = [part for name in listing.open if (part := _open_part(folder, name)) is not None]
+    indexes = [index_part(Part(part.part, 0, ""), rows, {}, folder) for part, rows in found if rows]
+    whole = merge([catalog.whole(), *indexes], {}, folder) if indexes else catalog.whole()
+    return Status(*whole.counts(), len(listing.sealed), size, tuple(part for part, _ in found))
 
 
 def verify(root: Path) -> list[Problem]:
@@ -84,100 +109,101 @@ def verify(root: Path) -> list[Problem]:
     """
     fields = recipes.load(root)
     folder = root / PARTS
-    problems = [problem for name in names(folder, SEALED) for problem in verify_part(folder, name, fields)]
-    problems += _lone_indexes(folder)
-    dead = [name for name in names(folder, OPEN) if writer_of(folder, name) == "dead"]
-    problems += [
-        Problem(
-            name + OPEN,
-            "",
-            "its writer is dead: run the same `albu-diffusemix generate` again, which recovers its images",
-        )
-        for name in dead
-    ]
-    return problems + verify_merged(root, fields)
+    listing = list_parts(folder)
+    merged_problems = verify_merged(root, fields)
+    problems = listing.stray_problems()
+    for name in listing.sealed:
+        foreign = not recipes.is_known(fields, read_index(folder, name, fields)[0].made_with)
+        problems += [Problem(name + SEALED, "", _FOREIGN)] if foreign else verify_part(folder, name, fields)
+    problems += lone_indexes(folder)
+    dead = [name for name in list_parts(folder).open if writer_of(folder, name) == "dead"]
+    problems += [Problem(name + OPEN, "", _DEAD_WRITER) for name in dead]
+    return problems + merged_problems
 
 
-def repair(root: Path, *, assume_dead: bool = False) -> list[Problem]:
-    """Mend what `verify` finds, and return it.
+def repair(root: Path, *, assume_dead: bool = False, recipe: Recipe | None = None) -> Repair:
+    """Repair what `verify` finds, and say what that was.
 
     Raises:
-        StoreError: Something cannot be mended, read or written.
+        StoreError: Something cannot be repaired, read or written.
 
     """
     folder = root / PARTS
-    problems = _restore_fields(root)
+    repaired = _restore_fields(root, recipe)
     fields = recipes.load(root)
-    problems += salvage(folder, fields, assume_dead=assume_dead)
-    for name in names(folder, SEALED):
-        found = verify_part(folder, name, fields)
-        if found:
-            mend_part(folder, name, fields)
-        problems += found
-    problems += _remove_lone_indexes(folder)
-    problems += verify_merged(root, fields)
+    repaired += verify_merged(root, fields)
+    repaired += salvage(folder, fields, assume_dead=assume_dead)
+    repaired += repair_parts(root, list_parts(folder).sealed, fields)
+    repaired += recover(root, fields)
     _remove_old_temporaries(root)
-    merge(root, fields)
-    return problems
+    write_merged(root, fields)
+    return Repair(list(dict.fromkeys(repaired)), verify(root))
 
 
-def merge(root: Path, fields: dict[str, Any]) -> None:
-    """Write one index for all sealed parts.
-
-    Raises:
-        StoreError: It cannot be written, or a part cannot be read.
-
-    """
-    path = root / MERGED
-    index = merge_indexes(root, fields)
-    with explained("write", path):
-        path.parent.mkdir(exist_ok=True)
-        index.save()
-
-
-def _open_status(folder: Path, name: str) -> OpenStatus | None:
+def _open_part(folder: Path, name: str) -> tuple[OpenStatus, list[Row]] | None:
+    """Look into a part in progress; None where it was sealed just now."""
     liveness = writer_of(folder, name)
     try:
         with (folder / (name + OPEN)).open("rb") as file:
-            samples = [item for item in scan(file, name) if isinstance(item, Sample)]
+            rows = [item.row for item in scan(file, name) if isinstance(item, Sample)]
             size = file.seek(0, os.SEEK_END)
-    except FileNotFoundError:  # sealed just now
+    except FileNotFoundError:
         return None
     except OSError:
-        return OpenStatus(name, "unknown", 0, 0, 0)
-    failures = sum(sample.row.failed for sample in samples)
-    return OpenStatus(name, liveness, len(samples) - failures, failures, size)
+        return OpenStatus(name, "unknown", 0, 0, 0), []
+    failures = sum(row.failed for row in rows)
+    return OpenStatus(name, liveness, len(rows) - failures, failures, size), rows
 
 
-def _restore_fields(root: Path) -> list[Problem]:
-    """Write store.json again from the copy in the index of the last part, if it is damaged or gone."""
+def _restore_fields(root: Path, recipe: Recipe | None) -> list[Problem]:
+    """Write store.json again from what else remembers it, if it is damaged or gone."""
     try:
         recipes.load(root)
     except StoreError as error:
-        for name in reversed(names(root / PARTS, INDEX)):
-            with contextlib.suppress(StoreError):
-                recipes.restore(root, Index.open(root / PARTS / (name + INDEX), whole=True).store)
-                return [Problem(recipes.STORE_JSON, "", str(error))]
-        raise
+        if not (root / PARTS).is_dir():
+            raise
+        fields = _remembered(root) or (recipe and {"recipe": recipe.to_json()})
+        if not fields:
+            raise StoreError(
+                f"{error}; nothing else in the store says how it was made: give that with --recipe FILE, the JSON of a "
+                "recipe as in the store's README.md"
+            ) from error
+        recipes.restore(root, fields)
+        return [Problem(recipes.STORE_JSON, "", str(error))]
     return []
 
 
-def _lone_indexes(folder: Path) -> list[Problem]:
-    # In this order: a part that is sealed meanwhile is found open or sealed.
-    lone = set(names(folder, INDEX)).difference(names(folder, OPEN)).difference(names(folder, SEALED))
-    return [Problem(name + INDEX, "", "its part is gone") for name in sorted(lone)]
+def _remembered(root: Path) -> dict[str, Any] | None:
+    """Return what indexes and parts say of how the store was made; None where they say nothing."""
+    copies = list(_copies_in_indexes(root))
+    if not copies:
+        return next(_said_by_parts(root / PARTS), None)
+    mixed = [recipe for copy in copies if copy["recipe"] == copies[0]["recipe"] for recipe in copy["mixed"]]
+    return {**copies[0], "mixed": [recipe for place, recipe in enumerate(mixed) if recipe not in mixed[:place]]}
 
 
-def _remove_lone_indexes(folder: Path) -> list[Problem]:
-    problems = _lone_indexes(folder)
-    with explained("mend", folder):
-        for problem in problems:
-            (folder / problem.file).unlink(missing_ok=True)
-    return problems
+def _copies_in_indexes(root: Path) -> Iterator[dict[str, Any]]:
+    folder = root / PARTS
+    for path in [root / MERGED, *(folder / (name + INDEX) for name in reversed(list_parts(folder).indexes))]:
+        with contextlib.suppress(StoreError):
+            store = Index.open(path, whole=True).store
+            recipes.check_fields(store, str(path))
+            yield store
+
+
+def _said_by_parts(folder: Path) -> Iterator[dict[str, Any]]:
+    listing = list_parts(folder)
+    for file_name in [*(name + SEALED for name in listing.sealed), *(name + OPEN for name in listing.open)]:
+        with explained("read", folder / file_name), (folder / file_name).open("rb") as file:
+            found = next((item for item in scan(file, file_name) if isinstance(item, PartRecipe)), None)
+        if found:
+            fields = {**found.fields, "mixed": []}
+            recipes.check_fields(fields, file_name)
+            yield fields
 
 
 def _remove_old_temporaries(root: Path) -> None:
-    with explained("mend", root):
+    with explained("repair", root):
         for file in root.rglob("*.tmp"):
             if file.stat().st_mtime < time.time() - _OLD:
                 file.unlink(missing_ok=True)

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.store.index import ENCODINGS, ROW, ROW_STRUCT, Index, Part, Row, check_row, part_order
+from albu_diffusemix.store.index import Index
+from albu_diffusemix.store.index_file import Contents
 from albu_diffusemix.store.keys import hash_key
+from albu_diffusemix.store.rows import ENCODINGS, ROW, ROW_STRUCT, Part, Row, check_row, part_order
 
 _PER_BUCKET = 4
 
 
-def index_part(part: Part, rows: Sequence[Row], store: dict[str, Any], path: Path) -> Index:
+def index_part(
+    part: Part, rows: Sequence[Row], store: dict[str, Any], path: Path, recipe: dict[str, Any] | None = None
+) -> Index:
     """Index the rows of one part.
 
     Args:
@@ -21,6 +25,7 @@ def index_part(part: Part, rows: Sequence[Row], store: dict[str, Any], path: Pat
         rows: Its rows, in any order.
         store: What store.json says.
         path: Where the index is to lie; nothing is written.
+        recipe: What the part says of how it was made, if it does.
 
     """
     strings = sorted({"", *(text for row in rows for text in (row.variant, row.prompt, row.reason))})
@@ -29,7 +34,8 @@ def index_part(part: Part, rows: Sequence[Row], store: dict[str, Any], path: Pat
     starts = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]).tolist(), strict=False))
     packed = b"".join(_pack(row, numbers, starts[row.key], len(keys[row.key])) for row in rows)
     array = np.frombuffer(bytearray(packed), ROW)
-    return _assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8), path)
+    contents = _assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8))
+    return Index(contents._replace(recipe=recipe), path)
 
 
 def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
@@ -60,7 +66,7 @@ def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
         start += len(own)
         key_start += len(index.arrays["keys"])
     keys = np.concatenate([np.empty(0, np.uint8), *(index.arrays["keys"] for index in indexes)])
-    return _assemble(parts, store, rows, strings, keys, path)
+    return Index(_assemble(parts, store, rows, strings, keys), path)
 
 
 def _pack(row: Row, numbers: dict[str, int], key_at: int, key_length: int) -> bytes:
@@ -90,8 +96,7 @@ def _assemble(
     rows: NDArray[Any],
     strings: list[str],
     keys: NDArray[np.uint8],
-    path: Path,
-) -> Index:
+) -> Contents:
     rows = _winners(rows)
     raw = rows.view(np.uint8).data
     rows["check"] = [check_row(raw[start : start + ROW.itemsize]) for start in range(0, len(raw), ROW.itemsize)]
@@ -110,7 +115,7 @@ def _assemble(
         "strings": np.frombuffer(b"".join(texts), np.uint8),
         "keys": keys,
     }
-    return Index(parts, store, arrays, path)
+    return Contents(tuple(parts), store, None, arrays)
 
 
 def _winners(rows: NDArray[Any]) -> NDArray[Any]:

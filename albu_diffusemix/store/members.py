@@ -1,5 +1,6 @@
 """Rows as members of a tar, and back: what a counterpart looks like inside of a part.
 
+A part begins with a member `__recipe__`: JSON with a check that says how its counterparts were made, as in store.json.
 `<key>/<variant>.jpg` (or `.png`, `.webp`) is followed by `<key>/<variant>.json`, its record. A failure is a record
 alone, `__failed__/<key>/<variant>`, which readers of WebDataset skip. Every record has the same fields with the same
 types, so that tables can be made of them: key, variant, prompt, used_prompt (what the backend made of the prompt; not
@@ -15,14 +16,17 @@ from typing import Any, BinaryIO, NamedTuple
 import xxhash
 
 from albu_diffusemix.store.files import StoreError, dump_checked, load_checked
-from albu_diffusemix.store.index import ENCODINGS, Row
 from albu_diffusemix.store.keys import Source, check_name, normalise_key
+from albu_diffusemix.store.rows import ENCODINGS, Row
+from albu_diffusemix.text import printable
 
 END = bytes(2 * tarfile.BLOCKSIZE)
 """What closes a tar."""
 
 _BLOCK = tarfile.BLOCKSIZE
 _FAILED = "__failed__/"
+_RECIPE = "__recipe__"  # readers of WebDataset skip names __like_this__
+_LONGEST_MEMBER = 1 << 30
 _TIME = 315_532_800  # 1980-01-01: the same bytes whenever they are written, and a date that every archiver takes
 _LONGEST_PAX = 1 << 16
 _MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"))
@@ -36,13 +40,21 @@ class Problem(NamedTuple):
     what: str
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, self))
+        return printable(": ".join(filter(None, self)))
 
 
 class Sample(NamedTuple):
     """A row, and where its members start and end in their part."""
 
     row: Row
+    start: int
+    end: int
+
+
+class PartRecipe(NamedTuple):
+    """What a part says of how it was made, and where that starts and ends in it."""
+
+    fields: dict[str, Any]
     start: int
     end: int
 
@@ -106,8 +118,14 @@ def encode_sample(row: Row, data: bytes, used_prompt: str = "") -> tuple[Row, by
     return row, header + _padded(data) + _header(f"{stem}.json", len(record)) + _padded(record)
 
 
-def scan(file: BinaryIO, part: str) -> Iterator[Sample | Problem]:
-    """Read a part from end to end and yield its whole samples and what is wrong between them.
+def encode_recipe(fields: dict[str, Any]) -> bytes:
+    """Return the member that a part begins with: what it says of how it was made."""
+    data = dump_checked(fields)
+    return _header(_RECIPE, len(data)) + _padded(data)
+
+
+def scan(file: BinaryIO, part: str) -> Iterator[Sample | PartRecipe | Problem]:
+    """Read a part from end to end and yield its recipe, its whole samples and what is wrong between them.
 
     Only samples whose record and image agree with their checks are yielded, whatever the rest of the file looks like.
 
@@ -128,12 +146,16 @@ def scan(file: BinaryIO, part: str) -> Iterator[Sample | Problem]:
             image = member
             continue
         try:
-            yield _sample(part, image, member)
+            yield _part_recipe(member) if member.name == _RECIPE else _sample(part, image, member)
         except StoreError as error:
             yield Problem(f"{part}.tar", member.name, str(error))
         image = None
     if image:
         yield Problem(f"{part}.tar", image.name, "its record is missing")
+
+
+def _part_recipe(member: _Member) -> PartRecipe:
+    return PartRecipe(load_checked(member.data, "its recipe"), member.start, member.end)
 
 
 def _sample(part: str, image: _Member | None, record: _Member) -> Sample:
@@ -212,6 +234,8 @@ def _read_member(file: BinaryIO, start: int, size: int) -> _Member | Problem | N
     end = data_at + _whole_blocks(info.size)
     if end > size:
         return Problem("", name, f"it is cut off: {size - data_at} of {info.size} bytes are there")
+    if info.size > _LONGEST_MEMBER:
+        return Problem("", name, f"it has {info.size} bytes, more than the {_LONGEST_MEMBER} that a member may have")
     return _Member(name, start, data_at, file.read(info.size), end)
 
 

@@ -1,12 +1,13 @@
 """How the counterparts of a store were made: store.json for programs, README.md for people."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked, write_beside
+from albu_diffusemix.store.locks import locked
 from albu_diffusemix.text import parse_json, printable
 
 FORMAT = "albu-diffusemix store"
@@ -39,9 +40,7 @@ and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset"
 {picture}
 ## How it was made
 
-```json
-{recipe}
-```
+{recipes}
 {text}"""
 
 
@@ -109,13 +108,31 @@ def publish(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
 
 
 def restore(root: Path, fields: Mapping[str, Any]) -> None:
-    """Write store.json as `load` returned it once.
+    """Write store.json as `load` returned it once, or with what a part says of how it was made.
 
     Raises:
         StoreError: It cannot be written.
 
     """
-    _write(root, fields)
+    usual = {"format": FORMAT, "version": VERSION, "needs": [], "recipe": {}, "mixed": [], "provenance": {}}
+    _write(root, {**usual, **fields})
+
+
+def made_with(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return what a part says of how it was made: store.json with its own recipe, and without those of others."""
+    return {**{name: value for name, value in fields.items() if name != "mixed"}, "recipe": recipe.to_json()}
+
+
+def is_known(fields: Mapping[str, Any], recipe: object) -> bool:
+    """Tell whether a part belongs to a store: its recipe is one of the store's, or it does not say which it has."""
+    if not isinstance(recipe, Mapping):
+        return True
+    return _pixels_of(recipe) in [_pixels_of(known) for known in (fields["recipe"], *fields["mixed"])]
+
+
+def _pixels_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the backend's spec, which may say more than changes pixels; the fingerprint tells all that does."""
+    return {name: value for name, value in recipe.items() if name != "backend"}
 
 
 def load(root: Path) -> dict[str, Any]:
@@ -135,8 +152,7 @@ def load(root: Path) -> dict[str, Any]:
         raise StoreError(f"{root} is a file, a store is a folder: check the path")
     with explained("read", path):
         if not path.exists():
-            what = "has no store.json" if any(root.iterdir()) else "is an empty folder"
-            raise StoreError(f"{root} {what}: it is not a store; check the path")
+            raise StoreError(f"{root} {_without_json(root)}")
         data = path.read_bytes()
     version = _version(data)
     if version > VERSION:
@@ -144,16 +160,42 @@ def load(root: Path) -> dict[str, Any]:
     unknown = [feature for feature in _needs(data) if feature not in FEATURES]
     if unknown:
         raise StoreError(f"{root} needs {', '.join(unknown)}, which this version cannot read: update albu-diffusemix")
-    fields = load_checked(data, str(path))
+    try:
+        fields = load_checked(data, str(path))
+    except StoreError as error:
+        raise StoreError(f"{error}; {restore_advice(root)}") from error
     if fields.get("format") != FORMAT:
         raise StoreError(f"{path} is not that of a store: check the path")
+    check_fields(fields, str(path))
+    return fields
+
+
+def restore_advice(root: Path) -> str:
+    """Say how store.json comes back."""
+    return f"`albu-diffusemix repair {root}` restores it from what its parts say"
+
+
+def _without_json(root: Path) -> str:
+    if not any(root.iterdir()):
+        return "is an empty folder: it is not a store; check the path"
+    if any((root / "parts").glob("*")):
+        return f"has no store.json: {restore_advice(root)}"
+    return "has no store.json: it is not a store; check the path"
+
+
+def check_fields(fields: dict[str, Any], where: str) -> None:
+    """Check that there are the fields of a store.json.
+
+    Raises:
+        StoreError: One is missing, or is of another form; the message starts with `where`.
+
+    """
     try:
         for recipe in [fields["recipe"], *fields["mixed"]]:
             Recipe.from_json(recipe)
         fields["provenance"] = dict(fields["provenance"])
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is not one of format version {VERSION}: {error}") from error
-    return fields
+        raise StoreError(f"{where} is not one of format version {VERSION}: {error}") from error
 
 
 def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
@@ -163,9 +205,15 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
         StoreError: It differs; the message lists the differences.
 
     """
-    fields = load(root)
-    wanted = recipe.to_json()
+    with locked(root):
+        _admit(root, load(root), recipe.to_json(), allow_mixed=allow_mixed)
+
+
+def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_mixed: bool) -> None:
+    current = {**fields, "version": VERSION, "needs": fields.get("needs", [])}
     if wanted == fields["recipe"] or wanted in fields["mixed"]:
+        if current != fields:
+            _write(root, current)
         return
     if not allow_mixed:
         differences = "; ".join(_differences({**_WHERE_ABSENT, **fields["recipe"]}, {**_WHERE_ABSENT, **wanted}))
@@ -173,10 +221,10 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
             f"{root} was made with other parameters ({differences}): "
             "use those, choose another folder, or allow mixed ones (--allow-mixed)",
         )
-    _write(root, {**fields, "mixed": [*fields["mixed"], wanted]})
+    _write(root, {**current, "mixed": [*fields["mixed"], wanted]})
 
 
-def write_readme(root: Path, recipe: Recipe, text: str, picture: bytes) -> None:
+def write_readme(root: Path, made: Sequence[Recipe], text: str, picture: bytes) -> None:
     """Write README.md, and the picture in it beside.
 
     Raises:
@@ -193,8 +241,9 @@ def write_readme(root: Path, recipe: Recipe, text: str, picture: bytes) -> None:
         link = f"\n![Sources and their counterparts](contact-sheet.{ending})\n"
         with explained("write", root / f"contact-sheet.{ending}"):
             write_beside(root / f"contact-sheet.{ending}", lambda file: file.write(picture))
-    made = json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)
-    page = _README.format(name=root.name, picture=link, recipe=made, text=f"\n{text.strip()}\n" if text else "")
+    blocks = [f"```json\n{json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)}\n```" for recipe in made]
+    listed = "\n\nand, later, some of them:\n\n".join(blocks)
+    page = _README.format(name=root.name, picture=link, recipes=listed, text=f"\n{text.strip()}\n" if text else "")
     with explained("write", root / "README.md"):
         write_beside(root / "README.md", lambda file: file.write(page.encode()))
 

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Any, final
 
 from albu_diffusemix.store.files import StoreError
-from albu_diffusemix.store.index import Row
 from albu_diffusemix.store.keys import UNKNOWN_SOURCE, Source, check_name, normalise_key
 from albu_diffusemix.store.members import encode_sample, sniff, uint32
-from albu_diffusemix.store.parts import OpenPart
+from albu_diffusemix.store.open_part import OpenPart
+from albu_diffusemix.store.rows import Row
 
 PART_BYTES = 1 << 28
 """A writer seals its part at 256 MiB and starts the next: about 10,000 counterparts of 256 px."""
@@ -27,14 +27,18 @@ class Writer:
     Args:
         folder: The store's folder of parts.
         fields: What store.json says.
+        made_with: What each part is to say of how it was made.
         label: Start of the parts' names.
         part_bytes: A part is sealed when it has that many bytes.
 
     """
 
-    def __init__(self, folder: Path, fields: dict[str, Any], label: str, part_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, fields: dict[str, Any], made_with: dict[str, Any], label: str, part_bytes: int
+    ) -> None:
         self._folder = folder
         self._fields = fields
+        self._made_with = made_with
         self._label = label
         self._part_bytes = part_bytes
         self._process = os.getpid()
@@ -144,6 +148,7 @@ class Writer:
             raise StoreError(f"{row.key} {row.variant} was written by this writer already: two sources with one key?")
         if self._part is None:
             self._part = OpenPart.create(self._folder, self._label)
+            self._part.append_recipe(self._made_with)
         self._part.append(encode_sample(row, data, used_prompt)[1])
         self._written.add(name)
 
