@@ -63,7 +63,7 @@ def write_beside(path: Path, write: Callable[[BinaryIO], object], *, keep: bool 
     """
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("xb") as file:
+        with _new_file(beside) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -75,6 +75,10 @@ def write_beside(path: Path, write: Callable[[BinaryIO], object], *, keep: bool 
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    return path.open("xb")
 
 
 def _place(beside: Path, path: Path) -> None:
