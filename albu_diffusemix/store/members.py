@@ -8,6 +8,7 @@ in records of format version 1), seed, height, width, pixels (the source's hash 
 image file in hexadecimal; empty for a failure), reason (empty for an image), check.
 """
 
+import errno
 import os
 import tarfile
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ _FAILED = "__failed__/"
 _RECIPE = "__recipe__"  # readers of WebDataset skip names __like_this__
 _LONGEST_MEMBER = 1 << 30
 _TIME = 315_532_800  # 1980-01-01: the same bytes whenever they are written, and a date that every archiver takes
-_LONGEST_PAX = 1 << 16
+_LONGEST_PAX = _CHUNK = 1 << 16
 _MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"))
 
 
@@ -203,7 +204,7 @@ def _members(file: BinaryIO) -> Iterator[_Member | Problem]:
     while at < size:
         member = _read_member(file, at, size)
         if member is None:
-            at += _BLOCK
+            at = _next_data(file, at + _BLOCK, size)
             continue
         if lost < at:
             yield Problem("", "", f"bytes {lost} to {at} belong to no member")
@@ -251,9 +252,24 @@ def _pax_path(payload: bytes) -> str:
     return ""
 
 
+def _next_data(file: BinaryIO, start: int, size: int) -> int:
+    """Return the first block from `start` on that lies on the disk: the holes of a sparse file may be endless."""
+    try:
+        at = os.lseek(file.fileno(), start, os.SEEK_DATA)
+    except OSError as error:
+        return size if error.errno == errno.ENXIO else start
+    return at - at % _BLOCK
+
+
 def _blank(file: BinaryIO, start: int) -> bool:
-    file.seek(start)
-    return not any(any(block) for block in iter(lambda: file.read(1 << 16), b""))
+    size = os.fstat(file.fileno()).st_size
+    at = _next_data(file, start, size)
+    while at < size:
+        file.seek(at)
+        if any(file.read(_CHUNK)):
+            return False
+        at = _next_data(file, at + _CHUNK, size)
+    return True
 
 
 def _header(name: str, size: int) -> bytes:

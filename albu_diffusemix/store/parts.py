@@ -114,7 +114,9 @@ def read_index(folder: Path, name: str, store: dict[str, Any]) -> tuple[Index, l
         wrong = str(error)
     with explained("read", tar), tar.open("rb") as file:
         found = _read(file, name)
-        return _index(found, tar, file, store), [Problem(path.name, "", wrong), *found.problems]
+    # Without the hash of the whole file: only who writes an index needs that.
+    index = index_part(Part(name, size, ""), [sample.row for sample in found.samples], store, path, found.recipe_fields)
+    return index, [Problem(path.name, "", wrong), *found.problems]
 
 
 def write_index(folder: Path, name: str, store: dict[str, Any]) -> None:
@@ -124,9 +126,9 @@ def write_index(folder: Path, name: str, store: dict[str, Any]) -> None:
         StoreError: It cannot be read or written.
 
     """
-    index, _ = read_index(folder, name, store)
-    with explained("write", index.path):
-        index.save()
+    tar = folder / (name + SEALED)
+    with explained("index", tar), tar.open("rb") as file:
+        _index(_read(file, name), tar, file, store).save()
 
 
 def untouched(folder: Path, name: str, size: int) -> bool:

@@ -118,8 +118,11 @@ def merge(root: Path, fields: dict[str, Any]) -> list[Problem]:
     """
     path = root / MERGED
     index, problems = merge_indexes(root, fields)
-    for name in sorted({problem.file.removesuffix(INDEX) for problem in problems if problem.file.endswith(INDEX)}):
+    damaged = sorted({problem.file.removesuffix(INDEX) for problem in problems if problem.file.endswith(INDEX)})
+    for name in damaged:
         write_index(root / PARTS, name, fields)
+    if damaged:
+        index, _ = merge_indexes(root, fields)
     with explained("write", path):
         path.parent.mkdir(exist_ok=True)
         index.save()
