@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
 NEEDS_3_11 := 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 PINS := tests/requirements.txt
+SECONDS ?= 3600
+SEED ?= 0
 MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
 # Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
@@ -22,7 +24,7 @@ export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
 test test-x: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-onnx lint format docs bench bench-full plots fractals pictures clean
+.PHONY: help demo test test-x campaign test-onnx lint format docs bench bench-full plots fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -36,6 +38,9 @@ test: $(VENV)/.dev ## Run the tests
 
 test-x: $(VENV)-x/.dev ## Run the same tests on AlbumentationsX, in an environment of its own
 	$(VENV)-x/bin/python -m pytest -n auto
+
+campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED=0, and print what came of it
+	cd tests && $(abspath $(BIN))/python -m campaign --seconds $(SECONDS) --seed $(SEED)
 
 test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an environment without torch
 	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py

@@ -110,6 +110,10 @@ def bytes_written(store):
     return sum(path.stat().st_size for path in Path(store).glob("parts/*.tar*"))
 
 
+def children(process):
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
 def content(store):
     """Everything that matters in a store, with each image read and compared with its check."""
     opened = Store.open(store)

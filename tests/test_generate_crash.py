@@ -12,6 +12,7 @@ import pytest
 from job_files import (
     arguments,
     bytes_written,
+    children,
     content,
     environment,
     failures,
@@ -64,10 +65,6 @@ def running(data, store, tmp_path):
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def children(process):
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def images_so_far(store):
