@@ -74,7 +74,7 @@ def images_so_far(store):
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(data, store, running, whole):
     kept = 0
     for number in range(3):
-        process = running()
+        process = running(delay=5 * SLOW)
         time.sleep(random.Random(number).uniform(0, 0.25))
         process.kill()
         process.wait()

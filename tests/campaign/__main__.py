@@ -1,4 +1,4 @@
-"""`python -m campaign --seconds 3600 --seed 0`: run a campaign and print what it did; exit status 1 if it went wrong."""
+"""`python -m campaign --seconds 3600 --seed 0`: run a campaign, print what it did; exit status 1 if it went wrong."""
 
 import argparse
 import json
