@@ -11,9 +11,10 @@ import xxhash
 
 from albu_diffusemix.jpeg import encode
 from albu_diffusemix.store import Recipe, Source, Store
-from albu_diffusemix.store.index import ROW, Part
-from albu_diffusemix.store.indexing import _assemble
+from albu_diffusemix.store.index import Index
+from albu_diffusemix.store.indexing import assemble
 from albu_diffusemix.store.keys import hash_key
+from albu_diffusemix.store.rows import ROW, Part
 from benchmarks.photographs import resized
 
 A_PART, IMAGE, PLACE = 10_000, 24_000, 26_624
@@ -74,5 +75,5 @@ def make_synthetic(path, count, a_part=A_PART):
         os.truncate(path / "parts" / f"{part.name}.tar", part.size)
     texts = np.frombuffer(b"".join(texts), np.uint8)
     start = time.process_time()
-    _assemble(parts, {}, rows, ["", "0000", "snowy"], texts, path / "index" / "merged.idx").save()
+    Index(assemble(parts, {}, rows, ["", "0000", "snowy"], texts), path / "index" / "merged.idx").save()
     return Synthetic(path, keys, time.process_time() - start)

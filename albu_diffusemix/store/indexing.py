@@ -34,7 +34,7 @@ def index_part(
     starts = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]).tolist(), strict=False))
     packed = b"".join(_pack(row, numbers, starts[row.key], len(keys[row.key])) for row in rows)
     array = np.frombuffer(bytearray(packed), ROW)
-    contents = _assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8))
+    contents = assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8))
     return Index(contents._replace(recipe=recipe), path)
 
 
@@ -66,7 +66,7 @@ def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
         start += len(own)
         key_start += len(index.arrays["keys"])
     keys = np.concatenate([np.empty(0, np.uint8), *(index.arrays["keys"] for index in indexes)])
-    return Index(_assemble(parts, store, rows, strings, keys), path)
+    return Index(assemble(parts, store, rows, strings, keys), path)
 
 
 def _pack(row: Row, numbers: dict[str, int], key_at: int, key_length: int) -> bytes:
@@ -90,13 +90,14 @@ def _pack(row: Row, numbers: dict[str, int], key_at: int, key_length: int) -> by
     )
 
 
-def _assemble(
+def assemble(
     parts: Sequence[Part],
     store: dict[str, Any],
     rows: NDArray[Any],
     strings: list[str],
     keys: NDArray[np.uint8],
 ) -> Contents:
+    """Return the arrays of an index, from rows in any order whose numbers point into `parts`, `strings` and `keys`."""
     rows = _winners(rows)
     raw = rows.view(np.uint8).data
     rows["check"] = [check_row(raw[start : start + ROW.itemsize]) for start in range(0, len(raw), ROW.itemsize)]

@@ -34,8 +34,11 @@ def read_store(path: Path) -> dict[tuple[str, str], list[Truth]]:
 
 
 def pixels_of(image: bytes) -> str:
-    """Return a digest of the decoded pixels of an image file."""
-    decoded = Image.open(io.BytesIO(image)).convert("RGB")
+    """Return a digest of the decoded pixels of an image file, or why there are none."""
+    try:
+        decoded = Image.open(io.BytesIO(image)).convert("RGB")
+    except OSError as error:
+        return str(error)
     return hashlib.sha256(repr(decoded.size).encode() + decoded.tobytes()).hexdigest()
 
 
