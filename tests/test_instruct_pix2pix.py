@@ -26,6 +26,7 @@ from diffusion_tools import (
     requests,
     rows_through,
     stock_pipeline,
+    threads,
     to_bytes,
 )
 from PIL import Image
@@ -132,11 +133,11 @@ def test_callers_in_several_threads_change_no_byte(backend):
     def work(number):
         made[number] = images_of(backend.generate([wanted[number]]))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     np.testing.assert_array_equal(made, expected)
 
 
@@ -315,11 +316,13 @@ def test_construction_imports_nothing_heavy(model):
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_provenance_names_device_dtype_and_versions(backend):
-    provenance = backend.provenance()
+def test_provenance_names_device_threads_dtype_and_versions(backend):
+    with threads(5):
+        provenance = backend.provenance()
     assert provenance == {
         "device": "cpu",
         "dtype": "float32",
+        "threads": "5",
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
         "transformers": provenance["transformers"],

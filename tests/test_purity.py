@@ -5,11 +5,22 @@ What the models draw is compared before it is rounded to 8 bits, which would hid
 
 import functools
 
+import cv2
 import numpy as np
 import onnx_models
 import pytest
 import tiny_models
-from diffusion_tools import PHOTOGRAPHS, THIRD_PARTY_WARNINGS, backend_of, drawn_by, request, requests, threads
+from diffusion_tools import (
+    PHOTOGRAPHS,
+    THIRD_PARTY_WARNINGS,
+    backend_of,
+    call_stock,
+    drawn_by,
+    request,
+    requests,
+    stock_pipeline,
+    threads,
+)
 from onnx_models import drawn_by_onnx, onnx_backend
 
 from albu_diffusemix.similarity import SimilarityFilter
@@ -62,6 +73,18 @@ def test_order_neighbours_and_chunks_change_nothing_that_a_model_draws(family, n
 
 
 @pytest.mark.parametrize("count", THREADS)
+def test_an_image_is_what_the_stock_pipeline_draws_of_it_alone(family, count):
+    backend = family("instruct_pix2pix")
+    wanted = [request(cv2.resize(PHOTOGRAPHS[0], (32, 32)), seed=3)]
+    arguments = {"num_inference_steps": 2, "guidance_scale": 4.0, "image_guidance_scale": 1.5}
+    with threads(count):
+        expected = call_stock(
+            stock_pipeline(backend._settings.model_id), wanted, negative_prompt=["blurred"], **arguments
+        )
+        np.testing.assert_array_equal(drawn_by(backend, [*requests(1), *wanted])[1:], expected)
+
+
+@pytest.mark.parametrize("count", THREADS)
 def test_order_neighbours_and_chunks_change_nothing_that_onnx_draws(graphs, count):
     backend = onnx_backend(graphs, **NEGATIVE, session_options={"intra_op_num_threads": count})
     assert_pure(lambda wanted: drawn_by_onnx(backend, wanted))
@@ -95,3 +118,12 @@ def test_a_similarity_does_not_depend_on_the_pairs_beside_it(tmp_path_factory, c
         np.testing.assert_array_equal(clip.measure(images[::-1], sources[::-1])[::-1], together)
         np.testing.assert_array_equal(clip.measure(images[1:3], sources[1:3]), together[1:3])
         assert clip.measure(images[:1], sources[:1]) == together[0]
+
+
+def test_another_number_of_threads_changes_no_more_than_rounding(family):
+    drawn = []
+    for count in THREADS:
+        with threads(count):
+            drawn.append(drawn_by(family("instruct_pix2pix"), requests(2)))
+    for other in drawn[1:]:
+        np.testing.assert_allclose(other, drawn[0], atol=1e-4)

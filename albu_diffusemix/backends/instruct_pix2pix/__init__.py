@@ -159,7 +159,7 @@ class InstructPix2Pix:
         return self._settings.batch_size or _BATCH_SIZE
 
     def provenance(self) -> dict[str, str]:
-        """Say what the bits of a counterpart depend on beside the fingerprint: device, dtype, versions, commit.
+        """Say what bits depend on beside the fingerprint: device, dtype, threads of a CPU, versions, commit.
 
         Raises:
             ValueError: The device is not here.
