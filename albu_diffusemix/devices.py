@@ -45,4 +45,5 @@ def provenance(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
     """Say what the bits of an image depend on beside the fingerprint."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     versions = {package: version(package) for package in ("torch", "diffusers", "transformers")}
-    return {"device": name, "dtype": str(dtype).removeprefix("torch."), **versions}
+    threads = {"threads": str(torch.get_num_threads())} if device.type == "cpu" else {}
+    return {"device": name, "dtype": str(dtype).removeprefix("torch."), **threads, **versions}

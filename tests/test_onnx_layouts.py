@@ -8,7 +8,7 @@ import onnx_models
 import pytest
 from diffusion_tools import THIRD_PARTY_WARNINGS, images_of, request
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import graphs_backend
+from onnx_models import graphs_backend, in_batches
 
 from albu_diffusemix.backends.onnx.sessions import Graph, device_of
 
@@ -37,7 +37,7 @@ def graphs(folder, tmp_path):
 def drawn(graphs):
     """Two requests in one batch; DDIM asks at whole timesteps alone."""
     scheduler = {"name": "DDIMScheduler", "clip_sample": False}
-    backend = graphs_backend(graphs, num_inference_steps=3, scheduler=scheduler, batch_size=2)
+    backend = in_batches(graphs_backend(graphs, num_inference_steps=3, scheduler=scheduler), 2)
     return np.stack(images_of(backend.generate([request(), request(prompt="autumn", seed=1)])))
 
 

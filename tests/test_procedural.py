@@ -223,6 +223,23 @@ def test_the_nearest_prompt_is_found_by_words(asked, known):
     Procedural().check_prompt(asked)
 
 
+@pytest.mark.parametrize(
+    ("asked", "known"), [("A snowy day", "snowy"), ("northern lights", "aurora"), ("crayons", "a sketch with crayon")]
+)
+def test_a_prompt_in_other_words_comes_back_as_the_filter_that_was_drawn(asked, known):
+    source = photograph("coffee", 64)
+    [made] = Procedural().generate([Request(source, asked, 4, None, (0, 0, 64, 64))])
+    assert made.prompt == known
+    np.testing.assert_array_equal(made.image, filtered(source, known, 4))
+
+
+def test_the_page_of_prompts_lists_the_words_of_every_filter():
+    page = (Path(__file__).parent.parent / "docs" / "prompts.md").read_text()
+    _, _, table = page.partition("| Filter | Words that ask for it |\n|---|---|\n")
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()]
+    assert rows == [[name, effect.words] for name, effect in EFFECTS.items()]
+
+
 @pytest.mark.parametrize("asked", ["", "   ", "a", "a dog", "art", "drain", "e", "with"])
 def test_a_prompt_like_no_other_is_refused_with_those_that_work(asked):
     message = (

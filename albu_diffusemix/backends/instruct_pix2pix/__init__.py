@@ -36,9 +36,9 @@ class InstructPix2Pix:
     reduced, and its counterpart is resized back to the image's own size. Each image has its own noise, drawn on the CPU
     from the request's seed.
 
-    On a CPU the same request gives the same bytes whatever its neighbours, their order and number; with `batch_size` 1
-    they are those of the stock pipeline called by itself. Other batch sizes, devices and versions of torch differ by
-    rounding.
+    On a CPU, on one number of threads, the same request gives the same bytes whatever its neighbours, their order and
+    number: those of the stock pipeline called with this image alone. Other numbers of threads, other devices and
+    versions of torch, and on a GPU other batch sizes, differ by rounding.
 
     Sources: DiffuseMix (CVPR 2024), section 3.2 and section 4; InstructPix2Pix, https://arxiv.org/abs/2211.09800.
 
@@ -50,8 +50,8 @@ class InstructPix2Pix:
         dtype (str): "float32", "float16", "bfloat16", or "auto": float16 on CUDA, float32 elsewhere. Default: "auto".
         device (str): "cuda", "cuda:1", "mps", "cpu", or "auto", the first of them that there is. Default: "auto".
         size (int): Side in pixels of the square that the model sees, a multiple of 8. Default: 256.
-        batch_size (int | None): Images at once. A batch that is not full costs as much as a full one. Default: None,
-            16 on a GPU and 1 on a CPU.
+        batch_size (int | None): Images at once on a GPU; on a CPU it is always one. A batch that is not full costs as
+            much as a full one. One that does not fit into memory is halved. Default: None, 16.
         preset (str): "paper" (100 steps, guidance 4 and 1.5, the paper's template), "official" (the same with the bare
             prompt), "fast" (DPM++ 2M, 20 steps) or "fastest" (DPM++ 2M, 10 steps, image guidance 1, two passes of the
             network a step for three). Any argument below replaces the preset's. To other pipelines than InstructPix2Pix
@@ -150,15 +150,16 @@ class InstructPix2Pix:
 
     @property
     def batch_size(self) -> int:
-        """How many requests at once suit it."""
-        if self._settings.batch_size is not None:
-            return self._settings.batch_size
+        """How many images are drawn at once: one on a CPU, where the bytes of an image would depend on its place."""
         from albu_diffusemix.devices import choose_device  # noqa: PLC0415  imports torch
 
-        return 1 if choose_device(self._settings.device).type == "cpu" else _BATCH_SIZE
+        # torch divides each operation of a batch among threads, and rounds otherwise where their shares meet.
+        if choose_device(self._settings.device).type == "cpu":
+            return 1
+        return self._settings.batch_size or _BATCH_SIZE
 
     def provenance(self) -> dict[str, str]:
-        """Say what the bits of a counterpart depend on beside the fingerprint: device, dtype, versions, commit.
+        """Say what bits depend on beside the fingerprint: device, dtype, threads of a CPU, versions, commit.
 
         Raises:
             ValueError: The device is not here.
@@ -187,7 +188,8 @@ class InstructPix2Pix:
                 NaN), "blank" (one colour, from an image that is not) or "nsfw" (flagged by the safety checker).
 
         Raises:
-            ValueError: A request is wrong, the model cannot be loaded, or the memory does not suffice.
+            ValueError: A request is wrong, or the model cannot be loaded.
+            RuntimeError: The memory does not suffice for one image, see also MemoryError.
 
         """
         if not requests:

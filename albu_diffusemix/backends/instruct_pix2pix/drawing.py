@@ -1,13 +1,14 @@
-"""A loaded model: draws any number of wanted images in batches of one constant size."""
+"""A loaded model: draws any number of wanted images, in batches."""
 
 import threading
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from albu_diffusemix.backends.batches import Batches
 
 __all__ = ["Drawn", "Editor", "Model", "Wanted", "generators", "to_unit"]
 
@@ -37,59 +38,25 @@ class Editor(Protocol):
 
 
 class Model:
-    """An editor, its lock, and how many images it is given at once.
-
-    Every batch is filled up to that number, with copies of its last image: on a CPU the bytes of an image depend on
-    the size of the batch, but on nothing else of it.
-    """
+    """An editor, its lock, and how many images it is given at once."""
 
     def __init__(self, editor: Editor, batch_size: int) -> None:
         self._editor = editor
-        self._batch_size = batch_size if editor.batches else 1
-        self._halved = False
+        self._batches = Batches(editor.edit, batch_size if editor.batches else 1, _release_memory)
         self._lock = threading.Lock()  # samplers keep state
 
     def draw(self, wanted: Sequence[Wanted]) -> list[Drawn]:
-        """Draw all in order, in batches.
-
-        Raises:
-            ValueError: There is too little memory, also for half a batch.
-
-        """
-        drawn: list[Drawn] = []
+        """Draw all in order, in batches that fit into memory."""
         with self._lock:
-            while len(drawn) < len(wanted):
-                batch = wanted[len(drawn) : len(drawn) + self._batch_size]
-                made = self._draw_batch(batch)
-                if made is None:
-                    self._halve()
-                else:
-                    drawn += made
-        return drawn
+            return self._batches(wanted)
 
-    def _draw_batch(self, batch: Sequence[Wanted]) -> list[Drawn] | None:
-        """Draw one batch; None where the memory does not suffice."""
-        filled = [*batch, *[batch[-1]] * (self._batch_size - len(batch))]
-        try:
-            return self._editor.edit(filled)[: len(batch)]
-        except torch.OutOfMemoryError:
-            return None
 
-    def _halve(self) -> None:
-        """Go on with half the batch, once: if that does not help, the batch is not what is too large."""
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if self._halved or self._batch_size == 1:
-            raise ValueError(
-                f"out of memory on a batch of {self._batch_size}: set a smaller batch_size or size, or dtype 'float16'"
-            )
-        self._halved = True
-        self._batch_size //= 2
-        warnings.warn(
-            f"out of memory: going on with batches of {self._batch_size}; set batch_size to it",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+def _release_memory() -> None:
+    """Give back what torch holds for later, so that it can be had in other pieces."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def generators(wanted: Sequence[Wanted]) -> list[torch.Generator]:

@@ -49,8 +49,8 @@ class Onnx:
             `{"intra_op_num_threads": 4}`; a name with a dot is a configuration entry. Default: None.
         size (int): Side in pixels of the square that the model sees, a multiple of what its UNet can halve, 64 for
             Stable Diffusion 1.5. Default: 256.
-        batch_size (int | None): Images at once. A batch that is not full costs as much as a full one. Default: None,
-            1 on a CPU and 16 elsewhere.
+        batch_size (int | None): Images at once on a GPU; on a CPU it is always one. A batch that is not full costs as
+            much as a full one. One that does not fit into memory is halved. Default: None, 16.
         preset (str): "paper", "official", "fast" or "fastest", as for "instruct_pix2pix". Any argument below replaces
             the preset's. Default: "paper".
         num_inference_steps (int | None): Denoising steps. Default: None, the preset's.
@@ -120,10 +120,10 @@ class Onnx:
 
     @property
     def batch_size(self) -> int:
-        """How many requests at once suit it."""
-        if self._settings.batch_size is not None:
-            return self._settings.batch_size
-        return 1 if self._first_provider() == "CPUExecutionProvider" else _GPU_BATCH_SIZE
+        """How many images are drawn at once: one on a CPU, so that no byte of an image can depend on its place."""
+        if self._first_provider() == "CPUExecutionProvider":
+            return 1
+        return self._settings.batch_size or _GPU_BATCH_SIZE
 
     def provenance(self) -> dict[str, str]:
         """Say what the bits of a counterpart depend on beside the fingerprint: provider, versions, commit.
@@ -153,6 +153,7 @@ class Onnx:
 
         Raises:
             ValueError: A request is wrong, a graph cannot be loaded or run, or graphs are of different models.
+            MemoryError: The memory does not suffice for one image.
 
         """
         if not requests:

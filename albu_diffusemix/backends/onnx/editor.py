@@ -1,4 +1,4 @@
-"""A loaded model: edits pictures in batches of one constant size."""
+"""A loaded model: edits pictures in batches."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.backends.batches import Batches
 from albu_diffusemix.backends.onnx.denoising import Guidance, Latents, denoise
 from albu_diffusemix.backends.onnx.layout import Layout
 from albu_diffusemix.backends.onnx.samplers import Plan
@@ -29,9 +30,6 @@ class Wanted(NamedTuple):
 
 class Editor:
     """The four graphs and the tokenizer of a folder.
-
-    Every batch is filled up with copies of its last image: the bytes of an image depend on the size of the batch, but
-    on nothing else of it.
 
     Args:
         layout: The folder.
@@ -65,18 +63,13 @@ class Editor:
         self._tokenizer = PromptTokenizer(layout.folder / "tokenizer")
         self._plan, self._guidance = plan, guidance
         self._negative_prompt = negative_prompt
-        self._batch_size = batch_size
+        self._batches = Batches(self._draw_batch, batch_size)
         self._scaling_factor = np.float32(layout.scaling_factor)
         self._encode_prompt = lru_cache(_KEPT_PROMPTS)(self._run_text_encoder)
 
     def draw(self, wanted: Sequence[Wanted]) -> list[NDArray[np.float32]]:
         """Edit all in order; gives arrays (size, size, 3), in [0, 1] or not finite."""
-        drawn: list[NDArray[np.float32]] = []
-        for start in range(0, len(wanted), self._batch_size):
-            batch = wanted[start : start + self._batch_size]
-            filled = [*batch, *[batch[-1]] * (self._batch_size - len(batch))]
-            drawn += self._draw_batch(filled)[: len(batch)]
-        return drawn
+        return self._batches(wanted)
 
     def _draw_batch(self, wanted: Sequence[Wanted]) -> list[NDArray[np.float32]]:
         conditions = self._unet.place("encoder_hidden_states", self._conditions([one.prompt for one in wanted]))
@@ -107,20 +100,21 @@ class Editor:
         keys = [one.image.tobytes() for one in wanted]
         distinct = {key: one.image for key, one in zip(keys, wanted, strict=True)}
         unit = np.stack(list(distinct.values())).transpose(0, 3, 1, 2).astype(np.float32) / 255
-        latents = self._in_chunks(self._encoder, "sample", 2 * unit - 1)[:, : self._channels]
+        latents = _in_chunks(self._encoder, "sample", 2 * unit - 1, len(wanted))[:, : self._channels]
         place = {key: number for number, key in enumerate(distinct)}
         return latents[[place[key] for key in keys]]
 
     def _decode(self, latents: Latents) -> list[NDArray[np.float32]]:
-        images = self._in_chunks(self._decoder, "latent_sample", latents / self._scaling_factor)
+        images = _in_chunks(self._decoder, "latent_sample", latents / self._scaling_factor, len(latents))
         return list(np.clip(images / 2 + np.float32(0.5), 0, 1).transpose(0, 2, 3, 1))
 
-    def _in_chunks(self, graph: Graph, name: str, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Run on chunks of one constant size, the last one filled up with copies."""
-        size = min(_AUTOENCODER_BATCH, self._batch_size)
-        filled = np.concatenate([inputs, *[inputs[-1:]] * (-len(inputs) % size)])
-        chunks = np.split(filled, len(filled) // size)
-        return np.concatenate([graph.run({name: graph.place(name, chunk)}) for chunk in chunks])[: len(inputs)]
+
+def _in_chunks(graph: Graph, name: str, inputs: NDArray[Any], batch_size: int) -> NDArray[np.float32]:
+    """Run on chunks of one constant size, the last one filled up with copies."""
+    size = min(_AUTOENCODER_BATCH, batch_size)
+    filled = np.concatenate([inputs, *[inputs[-1:]] * (-len(inputs) % size)])
+    chunks = np.split(filled, len(filled) // size)
+    return np.concatenate([graph.run({name: graph.place(name, chunk)}) for chunk in chunks])[: len(inputs)]
 
 
 def _check_agreement(text: Graph, unet: Graph, encoder: Graph, decoder: Graph) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from albu_diffusemix.backends.batches import is_out_of_memory
+
 __all__ = ["Graph", "choose_providers", "device_of", "make_options"]
 
 _CUDA, _DIRECTML, _CPU = "CUDAExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"
@@ -158,7 +160,8 @@ class Graph:
         """Give the first output, float32.
 
         Raises:
-            ValueError: The graph does not take these shapes, or the memory does not suffice.
+            ValueError: The graph does not take these shapes.
+            MemoryError: The memory does not suffice.
 
         """
         binding = self._session.io_binding()
@@ -169,7 +172,8 @@ class Graph:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # as above
             shapes = ", ".join(f"{name} {tuple(value.shape())}" for name, value in inputs.items())
-            raise ValueError(f"graph {self.path} cannot run on {shapes}: {_reason(error)}") from error
+            kind = MemoryError if is_out_of_memory(error) else ValueError
+            raise kind(f"graph {self.path} cannot run on {shapes}: {_reason(error)}") from error
         output: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0].astype(np.float32, copy=False)
         return output
 

@@ -74,7 +74,10 @@ class Procedural:
         return "Procedural()  # OpenCV filters, not diffusion"
 
     def check_prompt(self, prompt: str) -> None:
-        """Raise ValueError for a prompt that is like none of the ten, with a list of them."""
+        """Raise ValueError for a prompt that is like none of the ten, with a list of them.
+
+        Any other is drawn by the filter that `nearest_prompt` names.
+        """
         nearest_prompt(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
@@ -85,8 +88,8 @@ class Procedural:
                 prompt of None is chosen among `prompts` by the request's seed.
 
         Returns:
-            list[Counterpart]: One for each request, in order: C-contiguous, status "ok", with the known prompt that was
-                used.
+            list[Counterpart]: One for each request, in order: C-contiguous, status "ok". Its prompt is the filter that
+                was used, also where the request has it in other words.
 
         Raises:
             ValueError: If a prompt is like none of the known ones, an image is not `(H, W, 3)` uint8, or a box is empty
