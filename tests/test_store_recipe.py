@@ -1,10 +1,11 @@
 """A store says how it was made, is not continued otherwise, and is not made where something else is."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
-from store_files import RECIPE, found, make_store
+from store_files import RECIPE, found, make_store, quiet_fork
 
 from albu_diffusemix.store import Recipe, Store, StoreError
 from albu_diffusemix.store.files import dump_checked
@@ -156,3 +157,28 @@ def test_a_store_json_laid_out_anew_is_the_same(path):
     fields = json.loads((path / "store.json").read_text())
     (path / "store.json").write_text(json.dumps(fields))
     assert found(Store.open(path)) == set(range(6))
+
+
+def test_the_readme_lists_every_recipe_that_was_let_in(path):
+    store = make_store(path)
+    for seed in (7, 8):
+        store = Store.create(path, replace(RECIPE, base_seed=seed), allow_mixed=True)
+    store.write_readme()
+    page = (path / "README.md").read_text()
+    assert [f'"base_seed": {seed}' in page for seed in (0, 7, 8, 9)] == [True, True, True, False]
+
+
+def test_recipes_that_two_processes_let_in_at_once_are_both_kept(path):
+    def let_in(seeds):
+        for seed in seeds:
+            Store.create(path, replace(RECIPE, base_seed=seed), allow_mixed=True)
+
+    make_store(path)
+    with quiet_fork():
+        process = os.fork()
+    if process == 0:
+        let_in(range(10, 20))
+        os._exit(0)
+    let_in(range(20, 30))
+    os.waitpid(process, 0)
+    assert sorted(recipe.base_seed for recipe in Store.open(path).mixed) == list(range(10, 30))
