@@ -122,3 +122,20 @@ def content(store):
 
 def failures(store):
     return {(row.key, row.variant): row.reason for row in Store.open(store).failures()}
+
+
+def images_so_far(store):
+    status = Store.open(store).status()
+    return status.images + sum(part.images for part in status.writing)
+
+
+def children(process):
+    """The worker processes of a run."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_running(worker):
+    try:
+        return b"generate.worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -5,16 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from job_files import (
     arguments,
     bytes_written,
+    children,
     content,
     environment,
     failures,
     generate,
+    images_so_far,
+    is_running,
     make,
     make_data,
     options_of,
@@ -23,7 +25,6 @@ from job_files import (
 )
 
 from albu_diffusemix.cli import main
-from albu_diffusemix.store import Store
 
 COUNT = 40
 SLOW = 0.02  # seconds an image, so that there is time to kill
@@ -62,15 +63,6 @@ def running(data, store, tmp_path):
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def children(process):
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
-def images_so_far(store):
-    status = Store.open(store).status()
-    return status.images + sum(part.images for part in status.writing)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(data, store, running, whole):
@@ -168,7 +160,7 @@ def test_workers_end_when_their_supervisor_is_killed(data, store, running, whole
     process.kill()
     process.communicate()
     assert generate(data, store) == 0
-    assert not any(b"generate.worker" in cmdline(pid) for pid in orphans)
+    assert not any(map(is_running, orphans))
     assert content(store) == whole
 
 
@@ -197,10 +189,3 @@ def test_status_can_be_asked_while_a_run_is_under_way(store, running, capsys):
     out = capsys.readouterr().out
     assert "Images: 0 of 0 sources" in out
     assert "Writing: part-00000 (writer alive):" in out
-
-
-def cmdline(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

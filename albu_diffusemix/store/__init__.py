@@ -30,9 +30,21 @@ from albu_diffusemix.store.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.parts import salvage
 from albu_diffusemix.store.recipe import Recipe
+from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
-__all__ = ["OpenStatus", "Problem", "Recipe", "Row", "Source", "Status", "Store", "StoreError", "Writer"]
+__all__ = [
+    "OpenStatus",
+    "Problem",
+    "Recipe",
+    "Row",
+    "Source",
+    "Status",
+    "Store",
+    "StoreError",
+    "Writer",
+    "refuse_other_files",
+]
 
 
 class Store:
@@ -296,16 +308,23 @@ class _Snapshot(NamedTuple):
         return cls(fields, catalog)
 
 
-def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
-    """Make the folders and, last of all, store.json: without it nothing is taken for a store."""
+def refuse_other_files(root: Path) -> None:
+    """Raise StoreError if a new store cannot be made in the folder because it holds something else."""
     with explained("create", root):
-        root.mkdir(parents=True, exist_ok=True)
-        own = {PARTS, "index", "README.md"}
-        foreign = sorted(file.name for file in root.iterdir() if file.name not in own and file.suffix != ".tmp")
-        (root / PARTS).mkdir(exist_ok=True)
-        (root / MERGED).parent.mkdir(exist_ok=True)
-        foreign += sorted(file.name for file in (root / PARTS).iterdir())
+        own = {PARTS, "index", RUNS, "README.md"}
+        found = [file.name for file in root.iterdir()] if root.is_dir() else []
+        foreign = sorted(name for name in found if name not in own and not name.endswith(".tmp"))
+        foreign += sorted(file.name for file in (root / PARTS).iterdir()) if (root / PARTS).is_dir() else []
     if foreign and not (root / recipes.STORE_JSON).exists():
         raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
+
+
+def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+    """Make the folders and, last of all, store.json: without it nothing is taken for a store."""
+    refuse_other_files(root)
+    with explained("create", root):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / PARTS).mkdir(exist_ok=True)
+        (root / MERGED).parent.mkdir(exist_ok=True)
     recipes.write_readme(root, recipe, "", b"")
     recipes.publish(root, recipe, provenance)
