@@ -110,10 +110,6 @@ def bytes_written(store):
     return sum(path.stat().st_size for path in Path(store).glob("parts/*.tar*"))
 
 
-def children(process):
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
 def content(store):
     """Everything that matters in a store, with each image read and compared with its check."""
     opened = Store.open(store)
@@ -126,3 +122,19 @@ def content(store):
 
 def failures(store):
     return {(row.key, row.variant): row.reason for row in Store.open(store).failures()}
+
+
+def images_so_far(store):
+    return Store.open(store).status().images
+
+
+def children(process):
+    """The worker processes of a run."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_running(worker):
+    try:
+        return b"generate.worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:
+        return False

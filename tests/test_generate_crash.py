@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from job_files import (
@@ -17,6 +16,8 @@ from job_files import (
     environment,
     failures,
     generate,
+    images_so_far,
+    is_running,
     make,
     make_data,
     options_of,
@@ -25,7 +26,6 @@ from job_files import (
 )
 
 from albu_diffusemix.cli import main
-from albu_diffusemix.store import Store
 
 COUNT = 40
 SLOW = 0.02  # seconds an image, so that there is time to kill
@@ -65,10 +65,6 @@ def running(data, store, tmp_path):
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def images_so_far(store):
-    return Store.open(store).status().images
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(data, store, running, whole):
@@ -166,7 +162,7 @@ def test_workers_end_when_their_supervisor_is_killed(data, store, running, whole
     process.kill()
     process.communicate()
     assert generate(data, store) == 0
-    assert not any(b"generate.worker" in cmdline(pid) for pid in orphans)
+    assert not any(map(is_running, orphans))
     assert content(store) == whole
 
 
@@ -195,10 +191,3 @@ def test_status_can_be_asked_while_a_run_is_under_way(store, running, capsys):
     out = capsys.readouterr().out
     assert re.search(r"Images: [1-9]\d* of [1-9]", out)
     assert re.search(r"In progress: part-00000 \(writer alive\): [1-9]\d* images", out)
-
-
-def cmdline(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

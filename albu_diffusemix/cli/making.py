@@ -11,13 +11,16 @@ from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, positive
 from albu_diffusemix.generate import (
+    DRAWS,
     ENCODINGS,
     GenerateOptions,
     Plan,
+    ResolvedOptions,
     describe_size,
     estimate,
     make_plan,
     recover,
+    resolve,
     run,
 )
 from albu_diffusemix.prompts import lint_prompt
@@ -26,23 +29,29 @@ from albu_diffusemix.similarity import SimilarityFilter
 __all__ = ["add_commands"]
 
 
+_NEW = ResolvedOptions
+"""Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
+
+
 def add_commands(commands: Any) -> None:
     """Add the commands of this room to the parser's."""
-    generate = commands.add_parser("generate", help="make the counterparts of a data set, into a store")
+    generate = commands.add_parser(
+        "generate",
+        help="make the counterparts of a data set, into a store",
+        epilog="Values in brackets are those of a new store; an existing store knows its own.",
+    )
     generate.add_argument("data", type=Path, metavar="DATA", help="folder of images, or a .csv or .jsonl manifest")
     generate.add_argument(
         "-o", "--output", type=Path, required=True, metavar="STORE", help="new, or to be gone on with"
     )
-    generate.add_argument("--backend", type=_spec, required=True, metavar="NAME_OR_JSON")
-    generate.add_argument(
-        "--prompt", action="append", default=[], help="an effect; may be repeated (the backend's own)"
-    )
+    generate.add_argument("--backend", type=_spec, metavar="NAME_OR_JSON", help="what makes them (procedural)")
+    generate.add_argument("--prompt", action="append", help="an effect; may be repeated (the backend's own)")
     generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="effects, one a line")
     variants = generate.add_mutually_exclusive_group()
     variants.add_argument("--per-image", type=positive, default=1, metavar="M", help="random prompts an image (1)")
     variants.add_argument("--all-prompts", action="store_true", help="each prompt for each image")
-    generate.add_argument("--size", type=positive, default=256, help="shorter side in pixels (%(default)s)")
-    generate.add_argument("--encoding", choices=list(ENCODINGS), default="jpeg", help="(%(default)s)")
+    generate.add_argument("--size", type=positive, help=f"shorter side in pixels ({_NEW.size})")
+    generate.add_argument("--encoding", choices=list(ENCODINGS), help=f"({_NEW.encoding})")
     generate.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="part i, from 0, of n")
     generate.add_argument("--engine", choices=["local", "ray"], default="local", help="(%(default)s)")
     generate.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster (one is started on this machine)")
@@ -57,7 +66,14 @@ def add_commands(commands: Any) -> None:
     generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
     generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     generate.add_argument("--limit", type=positive, metavar="N", help="sources to make something of, at the most")
-    generate.add_argument("--base-seed", type=int, default=0, help="what all seeds are derived from (%(default)s)")
+    generate.add_argument("--base-seed", type=int, help=f"what all seeds are derived from ({_NEW.base_seed})")
+    generate.add_argument(
+        "--draw",
+        type=lambda text: text.replace("-", "_"),
+        choices=list(DRAWS),
+        metavar="{" + ",".join(map(_in_dashes, DRAWS)) + "}",
+        help=f"whether a source's prompts may repeat before all were used ({_in_dashes(_NEW.draw)})",
+    )
     generate.add_argument("--allow-mixed", action="store_true", help="go on with a store made with other parameters")
     generate.add_argument(
         "--import",
@@ -72,35 +88,41 @@ def add_commands(commands: Any) -> None:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    job = _job(options)
+    given = _job(options)
+    job = resolve(given)
     if not options.dry_run:
         recover(job)
     plan = make_plan(job)
     for warning in _doubts(plan):
         print(f"albu-diffusemix: warning: {warning}", file=sys.stderr)
+    if given.backend is None:
+        print(f"Backend: {job.backend}")
     print(_describe(plan))
     if options.dry_run:
         _print_cost(plan)
         return DONE
     with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
         summary = run(plan, bar, stop)
+    for prompt, used in sorted(summary.replaced.items()):
+        print(f"Prompt {prompt!r} was drawn as {used!r}, which is the nearest that the backend knows")
     print(describe_summary(summary, options.output))
     if summary.interrupted:
         return INTERRUPTED
-    return SOME_FAILED if summary.failed or plan.failed else DONE
+    return SOME_FAILED if summary.failed or plan.failed or summary.missing else DONE
 
 
 def _job(options: argparse.Namespace) -> GenerateOptions:
     names = GenerateOptions.__dataclass_fields__
     given = {name: value for name, value in vars(options).items() if name in names}
+    prompts = options.prompt or []
     if options.prompts_file:
         lines = options.prompts_file.read_text(encoding="utf-8-sig").splitlines()
-        options.prompt += [line.strip() for line in lines if line.strip()]
+        prompts += [line.strip() for line in lines if line.strip()]
     return GenerateOptions(
         **{
             **given,
             "store": options.output,
-            "prompts": tuple(options.prompt),
+            "prompts": tuple(prompts),
             "modules": tuple(options.modules),
             "similarity": _similarity(options),
         }
@@ -116,6 +138,10 @@ def _similarity(options: argparse.Namespace) -> dict[str, Any] | None:
     model = {"model_id": options.similarity_model} if options.similarity_model else {}
     SimilarityFilter(low, high, **model)
     return {"low": low, "high": high, **model}
+
+
+def _in_dashes(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _spec(text: str) -> BackendSpec:

@@ -4,24 +4,34 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
+from albu_diffusemix.cli.words import INTERRUPTED
 from albu_diffusemix.generate import Outcome, Summary, describe_size, stop_on_signals
 
 __all__ = ["Bar", "describe_duration", "describe_summary", "stoppable"]
 
 _STOPPING = b"\nalbu-diffusemix: finishing what is in hand; once more to stop at once\n"
+_LAST_SECONDS = 2.0
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[threading.Event]:
     """Give an event that Ctrl-C or SIGTERM sets, within the block."""
     stop = threading.Event()
-    with stop_on_signals(stop, lambda: os.write(2, _STOPPING)):  # print may be in the middle of something
+    with stop_on_signals(stop, lambda: os.write(2, _STOPPING), _end):  # print may be in the middle of something
         yield stop
+
+
+def _end() -> None:
+    """End the process when the main thread had its time to do so itself, with everything sealed."""
+    time.sleep(_LAST_SECONDS)
+    os.write(2, b"\nalbu-diffusemix: interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 class Bar:

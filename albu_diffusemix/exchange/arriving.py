@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.exchange.leaving import RECORDS
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
-from albu_diffusemix.generate.plan import refuse_other_writers
+from albu_diffusemix.generate.plan import alone
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
 from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet, spread
@@ -142,18 +142,12 @@ def run_import(plan: ImportPlan, reporter: Reporter, stop: threading.Event) -> S
     options = plan.options
     prompts = sorted({arrival.prompt for _, found in plan.arrivals for arrival in found if arrival.prompt})
     recipe = Recipe(_BACKEND, _BACKEND, tuple(prompts), None, ENCODINGS[options.encoding])
-    store = Store.create(options.store, recipe, allow_mixed=options.allow_mixed)
-    refuse_other_writers(store, "wait until it has ended, then import")
     tally = Tally(reporter)
-    with store.writer("import") as writer, ThreadPoolExecutor(_THREADS) as pool:
-        for carried in _read_ahead(pool, plan, store):
-            for outcome in _put_all(writer, carried):
-                tally.outcome(outcome)
-            tally.done(carried.key)
-            if stop.is_set():
-                break
-    if not stop.is_set():
-        _complete(plan)
+    with alone(options.store, (0, 1), "wait until it has ended, then import"):
+        store = Store.create(options.store, recipe, allow_mixed=options.allow_mixed)
+        _write_all(plan, store, tally, stop)
+        if not stop.is_set():
+            _complete(plan)
     return tally.summary(interrupted=stop.is_set())
 
 
@@ -212,6 +206,16 @@ def _read_records(table: Path) -> dict[str, tuple[str, int]]:
                 f"{str(table)!r} line {number} is none that an export writes: mend or remove it"
             ) from error
     return records
+
+
+def _write_all(plan: ImportPlan, store: Store, tally: Tally, stop: threading.Event) -> None:
+    with store.writer("import") as writer, ThreadPoolExecutor(_THREADS) as pool:
+        for carried in _read_ahead(pool, plan, store):
+            for outcome in _put_all(writer, carried):
+                tally.outcome(outcome)
+            tally.done(carried.key)
+            if stop.is_set():
+                break
 
 
 def _read_ahead(pool: ThreadPoolExecutor, plan: ImportPlan, store: Store) -> Iterator[_Carried]:

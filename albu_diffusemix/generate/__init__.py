@@ -5,40 +5,46 @@ what that will cost. A run can be killed at any moment and started again: done m
 options give the same counterparts whatever the engine, the number of workers, the order or the interruptions.
 """
 
-import contextlib
-import signal
 import threading
-from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib import metadata
-from typing import Any
 
 from albu_diffusemix.generate.costs import Estimate, estimate
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.local import run_workers
-from albu_diffusemix.generate.options import GenerateOptions
-from albu_diffusemix.generate.plan import Plan, make_plan, open_backend, open_store, recover, refuse_other_writers
+from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
+from albu_diffusemix.generate.pipeline import refusal_of
+from albu_diffusemix.generate.plan import Plan, alone, existing_store, make_plan, recover, resolve
 from albu_diffusemix.generate.ray_engine import import_ray, run_on_ray
+from albu_diffusemix.generate.readers import Readers
+from albu_diffusemix.generate.reading import UNREADABLE
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
+from albu_diffusemix.generate.signals import stop_on_signals
+from albu_diffusemix.generate.variants import variants_of
 from albu_diffusemix.store import Store
 
 __all__ = [
+    "DRAWS",
     "ENCODINGS",
     "Estimate",
     "GenerateOptions",
     "Outcome",
     "Plan",
     "Reporter",
+    "ResolvedOptions",
     "Summary",
     "describe_size",
     "estimate",
     "make_plan",
     "recover",
+    "resolve",
     "run",
     "stop_on_signals",
 ]
+
+_SHEET_SECONDS = 20.0
 
 
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:
@@ -58,53 +64,76 @@ def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> 
     options = plan.options
     if options.engine == "ray":
         import_ray()
-    store = open_store(options, open_backend(options), plan.prompts)
-    if options.shard[1] == 1:
-        refuse_other_writers(store, "wait for it, or share the work out with --shard i/n in each process")
     tally = Tally(reporter)
+    missing = 0
+    with alone(options.store, options.shard, "wait for it, or share the work out with --shard i/n in each process"):
+        recover(options)
+        _make(plan, tally, stop)
+        _refuse_useless_backend(options, tally, stop)
+        if not stop.is_set():
+            missing = _complete(plan, reporter)
+    return tally.summary(interrupted=stop.is_set(), missing=missing)
+
+
+def _make(plan: Plan, tally: Tally, stop: threading.Event) -> None:
+    options = plan.options
     if options.engine == "ray":
         run_on_ray(plan, tally, stop)
     elif options.workers > 1:
         run_workers(plan, tally, stop)
     else:
         make_shard(options, plan.prompts, plan.sources, tally, stop)
-    if not stop.is_set():
-        _complete(plan)
-    return tally.summary(interrupted=stop.is_set())
 
 
-@contextlib.contextmanager
-def stop_on_signals(stop: threading.Event, announce: Callable[[], object]) -> Iterator[None]:
-    """Set `stop` at the first Ctrl-C or SIGTERM (Slurm's, too) within the block; a second one raises KeyboardInterrupt.
-
-    Args:
-        stop: What to set.
-        announce: Called at the first one, inside of a signal handler.
-
-    """
-
-    def handle(_number: int, _frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        announce()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _refuse_useless_backend(options: ResolvedOptions, tally: Tally, stop: threading.Event) -> None:
+    """Raise ValueError where all failed and no store came of it."""
+    found = tally.summary(interrupted=stop.is_set())
+    if found.interrupted or not found.failed or existing_store(options) is not None:
+        return
+    reasons = [failure.reason for failure in found.failures]
+    told = [reason for reason in reasons if not reason.startswith(UNREADABLE)]
+    raise refusal_of(options.backend, found.failed, (told or reasons)[0])
 
 
-def _complete(plan: Plan) -> None:
-    """Salvage what a dead worker left, merge the indexes, and write the README."""
-    open_store(plan.options, open_backend(plan.options), plan.prompts).merge()
+def _complete(plan: Plan, reporter: Reporter) -> int:
+    """Salvage what a dead worker left, merge the indexes, write the README; return how much the store lacks."""
+    store = recover(plan.options)
+    if store is None:  # a shard without sources
+        return 0
+    store.merge()
     store = Store.open(plan.options.store)
+    try:
+        _write_readme(store, plan)
+    except Exception as error:  # noqa: BLE001  all was made, and a page about it can be done without
+        reporter.note(f"the store's README and its picture cannot be written: {' '.join(str(error).split())}")
+    return _count_missing(store, plan, reporter) if plan.sources else 0
+
+
+def _write_readme(store: Store, plan: Plan) -> None:
     status = store.status()
     failures = f" {status.failures:,} could not be made." if status.failures else ""
     text = (
         f"{status.images:,} counterparts of {status.sources:,} sources, {describe_size(status.size)}.{failures} "
         f"Written by albu-diffusemix {metadata.version('albu-diffusemix')} on {datetime.now(timezone.utc):%Y-%m-%d}."
     )
-    store.write_readme(text, contact_sheet(store, plan.shown))
+    with Readers(1) as readers:  # the sources may lie on a disk that does not answer
+        sheet = readers.submit(contact_sheet, store, plan.shown)
+        if not sheet.wait(_SHEET_SECONDS):
+            raise ValueError(f"the sources could not be read within {_SHEET_SECONDS:.0f} seconds")
+        store.write_readme(text, sheet.result())
+
+
+def _count_missing(store: Store, plan: Plan, reporter: Reporter) -> int:
+    """Count what the store neither has nor knows to have failed, and name the first."""
+    absent = (
+        f"{key} {variant.name}"
+        for key in plan.keys
+        for variant in variants_of(key, plan.prompts, plan.options)
+        if store.find(key, variant.name) is None
+    )
+    first = next(absent, "")
+    if not first:
+        return 0
+    count = 1 + sum(1 for _ in absent)
+    reporter.note(f"{count:,} counterparts are not in {store.path} at the end, such as {first}: run the same again")
+    return count

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from albu_diffusemix.generate.pipeline import Pipeline, batch_size_of
-from albu_diffusemix.generate.plan import Plan, open_backend
+from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, batch_size_of, refusal_of
+from albu_diffusemix.generate.plan import Plan, existing_store, open_backend
+from albu_diffusemix.generate.ray_engine import import_ray
+from albu_diffusemix.generate.readers import Readers
 from albu_diffusemix.generate.reading import read_ahead
 from albu_diffusemix.generate.reports import Outcome
 from albu_diffusemix.generate.scan import SourceFile
@@ -45,10 +47,12 @@ def estimate(plan: Plan) -> Estimate:
     The first batch is made twice and timed the second time, since backends load what they need on their first use.
 
     Raises:
-        ValueError: The backend does not work.
+        ValueError: The backend does not work: it failed on all of these, and would end the run. Or Ray is missing.
 
     """
     options = plan.options
+    if options.engine == "ray":
+        import_ray()
     backend = open_backend(options)
     batch = batch_size_of(backend)
 
@@ -57,10 +61,13 @@ def estimate(plan: Plan) -> Estimate:
 
     each = max(1, plan.pending // max(1, len(plan.sources)))
     trial = _Trial(spread(plan.sources, -(-_BATCHES * batch // each)), -(-batch // each))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        pipeline = Pipeline(backend, options, pool, trial, trial, threading.Event())
-        pipeline.run(read_ahead(pool, trial.sources(), look_up, options.size, batch))
+    stop = threading.Event()
+    with ThreadPoolExecutor(_THREADS) as pool, Readers(_THREADS) as readers:
+        pipeline = Pipeline(backend, options, pool, trial, trial, stop)
+        pipeline.run(read_ahead(readers, trial.sources(), look_up, options.size, batch, stop))
     seconds = time.perf_counter() - trial.started
+    if not pipeline.worked and pipeline.faults and (plan.pending >= GIVE_UP_AFTER or existing_store(options) is None):
+        raise refusal_of(options.backend, min(plan.pending, GIVE_UP_AFTER), pipeline.faults[0])
     measured = len(trial.sizes) + trial.failures
     mean_size = sum(trial.sizes) / max(1, len(trial.sizes)) + _OVERHEAD
     scale = plan.pending / max(1, measured)
@@ -93,6 +100,10 @@ class _Trial:
 
     def fail(self, *_: object, **__: object) -> None:
         self.failures += 1
+
+    def is_begun(self) -> bool:
+        """Nothing is kept, so that it does not matter."""
+        return True
 
     def outcome(self, outcome: Outcome) -> None:
         """Nothing to tell anybody."""

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
+from albu_diffusemix.generate.reports import WORKER_DIED
 from albu_diffusemix.generate.scan import SourceFile
 
 __all__ = ["Handout"]
@@ -74,7 +75,7 @@ class Handout:
         for source in reversed(in_hand):
             self._deaths[source.key] += 1
             if len(in_hand) == 1 and self._deaths[source.key] >= _GIVEN_UP_AFTER:
-                self.given_up.append((source, f"its worker died {_GIVEN_UP_AFTER} times ({cause})"))
+                self.given_up.append((source, f"{WORKER_DIED} {_GIVEN_UP_AFTER} times ({cause})"))
             else:
                 self._queue.appendleft(source)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from albu_diffusemix.generate.handout import Handout
 from albu_diffusemix.generate.pipeline import batch_size_of
-from albu_diffusemix.generate.plan import Plan, open_backend, open_store
+from albu_diffusemix.generate.plan import Plan, open_backend, recover
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources
@@ -185,7 +185,7 @@ class _Supervisor:
             return
         cause = f"signal {-status}" if status < 0 else f"exit status {status}"
         self._reporter.note(f"a worker died ({cause}); another takes its place")
-        open_store(self._plan.options, open_backend(self._plan.options), self._plan.prompts)
+        recover(self._plan.options)
         self.handout.died(list(worker.in_hand.values()), cause)
         for other in self._workers.values():
             other.flushed = False

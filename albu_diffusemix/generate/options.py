@@ -3,25 +3,32 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.generate.encoding import Encoding
 
-__all__ = ["Engine", "GenerateOptions"]
+__all__ = ["DRAWS", "Draw", "Engine", "GenerateOptions", "ResolvedOptions"]
 
 Engine: TypeAlias = Literal["local", "ray"]
+Draw: TypeAlias = Literal["without_replacement", "with_replacement"]
+DRAWS: tuple[Draw, ...] = ("without_replacement", "with_replacement")
+
+Options = TypeVar("Options", bound="GenerateOptions")
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
     """A generation job.
 
+    What is None was not given: the store's recipe says it where there is a store, else the defaults of
+    `ResolvedOptions` hold.
+
     Attributes:
         data: A folder of images or a manifest, see `albu_diffusemix.generate.scan.find_sources`.
         store: Folder of the store, new or to be gone on with.
         backend: The backend's spec.
-        prompts: The effects to choose from; empty for the backend's own.
+        prompts: The effects to choose from; for a new store the backend's own unless given.
         per_image: Counterparts for each source, each with a prompt drawn at random (Algorithm 1 of the paper).
         all_prompts: One counterpart for each source and prompt instead.
         size: Shorter side of the counterparts in pixels, where the source is larger.
@@ -31,10 +38,12 @@ class GenerateOptions:
         ray_address: A Ray cluster; None starts Ray on this machine.
         workers: Processes that make counterparts; with the local engine, 1 is this process itself.
         similarity: Options of `albu_diffusemix.similarity.SimilarityFilter`, `low` and `high` among them, to reject
-            counterparts too far from their sources, or too near; None for no such filter.
+            counterparts too far from their sources, or too near.
         retry_failed: Try again what failed in earlier runs.
         limit: Take only that many sources of those for which something is to be made; None takes all.
         base_seed: What all seeds are derived from.
+        draw: How the prompts of each source are drawn: "without_replacement", so that none comes twice before all were
+            used, or "with_replacement", as in Algorithm 1 of the paper.
         allow_mixed: Go on with a store that was made with other parameters.
         modules: Modules to import first in every process, because they register backends.
 
@@ -49,12 +58,12 @@ class GenerateOptions:
 
     data: Path
     store: Path
-    backend: BackendSpec
-    prompts: tuple[str, ...] = ()
+    backend: BackendSpec | None = None
+    prompts: tuple[str, ...] | None = None
     per_image: int = 1
     all_prompts: bool = False
-    size: int = 256
-    encoding: Encoding = "jpeg"
+    size: int | None = None
+    encoding: Encoding | None = None
     shard: tuple[int, int] = (0, 1)
     engine: Engine = "local"
     ray_address: str | None = None
@@ -62,7 +71,8 @@ class GenerateOptions:
     similarity: Mapping[str, Any] | None = None
     retry_failed: bool = False
     limit: int | None = None
-    base_seed: int = 0
+    base_seed: int | None = None
+    draw: Draw | None = None
     allow_mixed: bool = False
     modules: tuple[str, ...] = ()
 
@@ -71,8 +81,26 @@ class GenerateOptions:
         return {**asdict(self), "data": str(self.data.absolute()), "store": str(self.store.absolute())}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "GenerateOptions":
+    def from_json(cls: type[Options], fields: dict[str, Any]) -> Options:  # noqa: PYI019  Python 3.10 has no Self
         """Return the options that `to_json` gave."""
         paths = {name: Path(fields[name]) for name in ("data", "store")}
-        lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules")}
+        lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules") if fields[name] is not None}
         return cls(**{**fields, **paths, **lists})
+
+
+@dataclass(frozen=True)
+class ResolvedOptions(GenerateOptions):
+    """A generation job of which everything is known; its defaults are those of a new store.
+
+    Attributes:
+        prompts: As given; empty for the backend's own.
+        similarity: None for no such filter.
+
+    """
+
+    backend: BackendSpec = "procedural"
+    prompts: tuple[str, ...] = ()
+    size: int = 256
+    encoding: Encoding = "jpeg"
+    base_seed: int = 0
+    draw: Draw = "without_replacement"

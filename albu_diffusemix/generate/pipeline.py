@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from albu_diffusemix.backends import Backend, Counterpart, Request
+from albu_diffusemix.backends import Backend, BackendSpec, Counterpart, Request
 from albu_diffusemix.generate.encoding import Encoding, encode
-from albu_diffusemix.generate.options import GenerateOptions
+from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reading import UNKNOWN, Prepared
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.variants import Variant
@@ -23,26 +23,34 @@ from albu_diffusemix.similarity import SimilarityFilter
 from albu_diffusemix.store import Source
 from albu_diffusemix.store.keys import derive_seed
 
-__all__ = ["ATTEMPTS", "Pipeline", "Sink", "batch_size_of"]
+__all__ = ["ATTEMPTS", "GIVE_UP_AFTER", "Pipeline", "Sink", "batch_size_of", "refusal_of"]
 
 ATTEMPTS = 3
 """How often a counterpart is made, each time from another seed, before its rejection is final."""
 
+GIVE_UP_AFTER = 8
+"""Images on which a backend fails before it ever made one: then it is the backend, not the images."""
+
 DEFAULT_BATCH_SIZE = 16
-_GIVE_UP_AFTER = 8  # images on which a backend fails before it ever made one: then it is the backend, not the images
 _LONGEST_REASON = 200
+_MOST_HELD = 1000
 
 
 class Sink(Protocol):
     """Where counterparts and failures go: a store's writer, or something that takes its place."""
 
-    def put(self, key: str, variant: str, data: bytes, *, prompt: str, seed: int, source: Source) -> None:
+    def put(
+        self, key: str, variant: str, data: bytes, *, prompt: str, seed: int, source: Source, used_prompt: str = ""
+    ) -> None:
         """Keep an image."""
 
     def fail(
         self, key: str, variant: str, reason: str, *, prompt: str = "", seed: int = 0, source: Source = UNKNOWN
     ) -> None:
         """Keep that there is none."""
+
+    def is_begun(self) -> bool:
+        """Tell whether there is a store: one is not begun by failures of a backend that never worked."""
 
 
 class _Wanted(NamedTuple):
@@ -58,11 +66,18 @@ class _Finished(NamedTuple):
     data: bytes
     reason: str
     rejected: bool
+    used_prompt: str = ""  # where it is not the one that was asked for
 
 
 def batch_size_of(backend: Backend) -> int:
     """Return how many requests at once suit a backend."""
     return int(getattr(backend, "batch_size", DEFAULT_BATCH_SIZE))
+
+
+def refusal_of(backend: BackendSpec, count: int, reason: str) -> ValueError:
+    """Say that a backend does not work: it failed on all that it was asked for, so many images."""
+    images = "the first image" if count == 1 else f"each of the first {count} images"
+    return ValueError(f"backend {backend!r} failed on {images}: {reason}")
 
 
 class Pipeline:
@@ -76,12 +91,16 @@ class Pipeline:
         reporter: Who wants to know.
         stop: Set from outside when only the batch in hand is to be finished.
 
+    Attributes:
+        worked: Whether the backend ever made something of a request.
+        faults: Why the backend failed, on each image before it ever worked.
+
     """
 
     def __init__(
         self,
         backend: Backend,
-        options: GenerateOptions,
+        options: ResolvedOptions,
         pool: Executor,
         sink: Sink,
         reporter: Reporter,
@@ -98,8 +117,9 @@ class Pipeline:
         self._waiting: deque[_Wanted] = deque()
         self._coding: deque[tuple[_Wanted, Future[_Finished]]] = deque()
         self._open: Counter[str] = Counter()  # counterparts of each source that are on their way
-        self._worked = False
-        self._held: list[tuple[_Wanted, str]] = []  # what the backend failed on before it ever worked
+        self.worked = False
+        self._held: list[tuple[_Wanted, str]] = []  # failures before the backend ever worked
+        self.faults: list[str] = []  # why it failed then
 
     def run(self, sources: Iterable[Prepared | None]) -> None:
         """Make the counterparts of all sources; None among them asks to finish what is in hand before going on.
@@ -129,7 +149,7 @@ class Pipeline:
         for variant in prepared.variants:
             wanted = self._wanted(prepared, variant, 0)
             if prepared.image is None:
-                self._fail(wanted, prepared.reason)
+                self._hold(wanted, prepared.reason)
             else:
                 self._waiting.append(wanted)
 
@@ -180,11 +200,12 @@ class Pipeline:
             if len(batch) > 1:
                 self._reporter.note(f"the backend failed on a batch of {len(batch)} ({reason}); trying one at a time")
                 return [made for wanted in batch for made in self._ask([wanted])]
+            self._note_fault(reason)
             self._hold(batch[0], reason)
             return [None]
         self._check(requests, counterparts)
+        self.worked = True
         self._release()
-        self._worked = True
         return list(counterparts)
 
     def _check(self, requests: list[Request], counterparts: list[Counterpart]) -> None:
@@ -198,18 +219,23 @@ class Pipeline:
                 gave = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else repr(image)
                 raise ValueError(f"{who} gave {gave} where uint8 {request.image.shape} was asked for")
 
+    def _note_fault(self, reason: str) -> None:
+        if self.worked:
+            return
+        self.faults.append(reason)
+        if len(self.faults) >= GIVE_UP_AFTER:
+            raise refusal_of(self._options.backend, len(self.faults), self.faults[0])
+
     def _hold(self, wanted: _Wanted, reason: str) -> None:
         self._held.append((wanted, reason))
-        if self._worked:
+        if self.worked or len(self._held) >= _MOST_HELD:
             self._release()
-        elif len(self._held) >= _GIVE_UP_AFTER:
-            raise ValueError(
-                f"backend {self._options.backend!r} failed on each of the first {_GIVE_UP_AFTER} images: {reason}"
-            )
 
     def _release(self) -> None:
+        """Let failures go to the sink; of a backend that never worked they would begin a store for nothing."""
+        keep = self.worked or not self.faults or self._sink.is_begun()
         for wanted, reason in self._held:
-            self._fail(wanted, reason)
+            self._fail(wanted, reason, keep=keep)
         self._held.clear()
 
     def _write(self, most: int) -> None:
@@ -228,8 +254,10 @@ class Pipeline:
                 prompt=variant.prompt,
                 seed=wanted.seed,
                 source=prepared.source,
+                used_prompt=finished.used_prompt,
             )
-            self._close(Outcome(prepared.key, variant.name, "", wanted.attempt, len(finished.data)))
+            prompts = (variant.prompt, finished.used_prompt) if finished.used_prompt else ()
+            self._close(Outcome(prepared.key, variant.name, "", wanted.attempt, len(finished.data), *prompts))
         elif not finished.rejected:
             self._fail(wanted, finished.reason)
         elif wanted.attempt + 1 == ATTEMPTS:
@@ -237,11 +265,10 @@ class Pipeline:
         else:
             self._waiting.append(self._wanted(prepared, variant, wanted.attempt + 1))
 
-    def _fail(self, wanted: _Wanted, reason: str, rejects: int = 0) -> None:
-        key, variant = wanted.prepared.key, wanted.variant
-        self._sink.fail(
-            key, variant.name, reason, prompt=variant.prompt, seed=wanted.seed, source=wanted.prepared.source
-        )
+    def _fail(self, wanted: _Wanted, reason: str, rejects: int = 0, *, keep: bool = True) -> None:
+        key, variant, source = wanted.prepared.key, wanted.variant, wanted.prepared.source
+        if keep:
+            self._sink.fail(key, variant.name, reason, prompt=variant.prompt, seed=wanted.seed, source=source)
         self._close(Outcome(key, variant.name, reason, rejects, 0))
 
     def _close(self, outcome: Outcome) -> None:
@@ -266,4 +293,5 @@ def _judge_and_encode(wanted: _Wanted, counterpart: Counterpart, unlike: str, en
     flaw = find_flaw(counterpart.image, wanted.prepared.image) or unlike
     if flaw:
         return _Finished(b"", flaw, rejected=True)
-    return _Finished(encode(counterpart.image, encoding), "", rejected=False)
+    used = counterpart.prompt if counterpart.prompt != wanted.variant.prompt else ""
+    return _Finished(encode(counterpart.image, encoding), "", rejected=False, used_prompt=used or "")

@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from albu_diffusemix.generate.handout import Handout
-from albu_diffusemix.generate.options import GenerateOptions
+from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.pipeline import batch_size_of
-from albu_diffusemix.generate.plan import Plan, open_backend, open_store
+from albu_diffusemix.generate.plan import Plan, open_backend, recover
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources, make_shard
@@ -80,7 +80,7 @@ class Maker:
     """
 
     def __init__(self, fields: dict[str, Any], prompts: tuple[str, ...]) -> None:
-        self._options = GenerateOptions.from_json(fields)
+        self._options = ResolvedOptions.from_json(fields)
         self._prompts = prompts
         self._stop = threading.Event()
 
@@ -223,13 +223,13 @@ class _Driver:
         if self._stop.is_set():
             return
         self._reporter.note("an actor died; another takes its place")
-        open_store(self._plan.options, open_backend(self._plan.options), self._plan.prompts)
+        recover(self._plan.options)
         self.handout.died(list(hand.in_hand.values()), "actor lost")
         hand.in_hand = {}
         hand.actor = self._hire()
 
 
-def _connect(ray: Any, options: GenerateOptions) -> bool:
+def _connect(ray: Any, options: ResolvedOptions) -> bool:
     """Connect to the cluster, or start one; False where the caller was connected already."""
     if ray.is_initialized():
         return False

@@ -3,7 +3,10 @@
 import time
 from typing import NamedTuple, Protocol
 
-__all__ = ["Outcome", "Reporter", "Summary", "Tally", "describe_size"]
+__all__ = ["NOT_READ", "WORKER_DIED", "Outcome", "Reporter", "Summary", "Tally", "describe_size", "is_temporary"]
+
+WORKER_DIED, NOT_READ = "its worker died", "not read within"
+"""How the reasons of failures begin that say nothing of the source: the next run tries it again without being asked."""
 
 _SHOWN_FAILURES = 10
 
@@ -17,6 +20,8 @@ class Outcome(NamedTuple):
         reason: Why there is none; empty where there is one.
         rejects: How often it was made and thrown away.
         size: Bytes of the image file.
+        prompt: The effect that was asked for, where the backend used another one; else empty.
+        used_prompt: That other one.
 
     """
 
@@ -25,6 +30,8 @@ class Outcome(NamedTuple):
     reason: str
     rejects: int
     size: int
+    prompt: str = ""
+    used_prompt: str = ""
 
 
 class Reporter(Protocol):
@@ -51,6 +58,8 @@ class Summary(NamedTuple):
         failures: The first few failures.
         seconds: How long it took.
         interrupted: Whether it was told to stop before its end.
+        replaced: Prompts in whose place the backend used another one, each with that one.
+        missing: What the store lacks at the end though it was there before or was made.
 
     """
 
@@ -61,6 +70,8 @@ class Summary(NamedTuple):
     failures: list[Outcome]
     seconds: float
     interrupted: bool
+    replaced: dict[str, str]
+    missing: int
 
 
 class Tally:
@@ -76,6 +87,7 @@ class Tally:
         self._started = time.monotonic()
         self._made = self._size = self._failed = self._rejects = 0
         self._failures: list[Outcome] = []
+        self._replaced: dict[str, str] = {}
 
     def outcome(self, outcome: Outcome) -> None:
         """Count it and pass it on."""
@@ -85,6 +97,8 @@ class Tally:
         self._rejects += outcome.rejects
         if outcome.reason and len(self._failures) < _SHOWN_FAILURES:
             self._failures.append(outcome)
+        if outcome.used_prompt:
+            self._replaced[outcome.prompt] = outcome.used_prompt
         self._reporter.outcome(outcome)
 
     def done(self, key: str) -> None:
@@ -95,10 +109,16 @@ class Tally:
         """Pass it on."""
         self._reporter.note(text)
 
-    def summary(self, *, interrupted: bool) -> Summary:
+    def summary(self, *, interrupted: bool, missing: int = 0) -> Summary:
         """Return what was counted so far."""
         seconds = time.monotonic() - self._started
-        return Summary(self._made, self._size, self._failed, self._rejects, self._failures, seconds, interrupted)
+        counts = (self._made, self._size, self._failed, self._rejects)
+        return Summary(*counts, self._failures, seconds, interrupted, self._replaced, missing)
+
+
+def is_temporary(reason: str) -> bool:
+    """Tell whether a failure says nothing of its source, because a worker died or a disk did not answer."""
+    return reason.startswith((WORKER_DIED, NOT_READ))
 
 
 def describe_size(size: float) -> str:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import xxhash
 
 from albu_diffusemix.backends import Backend
-from albu_diffusemix.generate.options import GenerateOptions
-from albu_diffusemix.store import Store
+from albu_diffusemix.generate.options import ResolvedOptions
+from albu_diffusemix.generate.reports import is_temporary
+from albu_diffusemix.store import Row, Store
 from albu_diffusemix.store.keys import derive_seed
 
 __all__ = ["Missing", "Variant", "choose_prompts", "find_missing", "slug", "variants_of"]
@@ -38,7 +39,7 @@ class Missing(NamedTuple):
     failed: int
 
 
-def choose_prompts(options: GenerateOptions, backend: Backend) -> tuple[str, ...]:
+def choose_prompts(options: ResolvedOptions, backend: Backend) -> tuple[str, ...]:
     """Give the prompts of a job: the user's, or the backend's own.
 
     Raises:
@@ -61,36 +62,51 @@ def choose_prompts(options: GenerateOptions, backend: Backend) -> tuple[str, ...
     return tuple(prompts)
 
 
-def variants_of(key: str, prompts: tuple[str, ...], options: GenerateOptions) -> list[Variant]:
+def variants_of(key: str, prompts: tuple[str, ...], options: ResolvedOptions) -> list[Variant]:
     """Give the counterparts that a source is to have; the same in every process and run.
 
     With `all_prompts` there is one for each prompt, named by its slug. Else there are `per_image`, named "0000",
-    "0001", ..., each with a prompt that a digest of base seed, key and name chooses (Algorithm 1 of the paper draws
-    with replacement, too).
+    "0001", ..., each with a prompt that a digest of base seed, key and name chooses: among all of them (Algorithm 1 of
+    the paper), or among those that this source has not had since all were used. The first ones stay what they are,
+    however many follow.
 
     Examples:
         >>> from pathlib import Path
-        >>> options = GenerateOptions(Path("train"), Path("train.dm"), "procedural", per_image=2)
-        >>> variants_of("class/001.jpg", ("snowy", "sunset"), options)
-        [Variant(name='0000', prompt='snowy'), Variant(name='0001', prompt='sunset')]
+        >>> options = ResolvedOptions(Path("train"), Path("train.dm"), per_image=3)
+        >>> [variant.prompt for variant in variants_of("class/001.jpg", ("snowy", "sunset"), options)]
+        ['snowy', 'sunset', 'snowy']
 
     """
     if options.all_prompts:
         return [Variant(slug(prompt), prompt) for prompt in prompts]
-    names = [f"{number:04d}" for number in range(options.per_image)]
-    return [Variant(name, prompts[derive_seed(options.base_seed, key, "", name) % len(prompts)]) for name in names]
+    variants: list[Variant] = []
+    left: list[str] = []
+    for number in range(options.per_image):
+        if not left or options.draw == "with_replacement":
+            left = list(prompts)
+        name = f"{number:04d}"
+        place = derive_seed(options.base_seed, key, "", name) % len(left)
+        variants.append(Variant(name, left.pop(place)))
+    return variants
 
 
 def find_missing(store: Store | None, key: str, variants: list[Variant], *, retry_failed: bool) -> Missing:
-    """Compare a source's variants with the store. What has an image is present; no counter is kept anywhere."""
+    """Compare a source's variants with the store. What has an image is present; no counter is kept anywhere.
+
+    What failed for a reason that says nothing of the source is missing, not failed.
+    """
     if store is None:
         return Missing(variants, 0, 0)
     present = {row.variant for row in store.variants(key)}
     absent = [variant for variant in variants if variant.name not in present]
     if retry_failed:
         return Missing(absent, len(variants) - len(absent), 0)
-    wanted = [variant for variant in absent if store.find(key, variant.name) is None]
+    wanted = [variant for variant in absent if _is_wanted(store.find(key, variant.name))]
     return Missing(wanted, len(variants) - len(absent), len(absent) - len(wanted))
+
+
+def _is_wanted(failure: Row | None) -> bool:
+    return failure is None or is_temporary(failure.reason)
 
 
 def slug(prompt: str) -> str:

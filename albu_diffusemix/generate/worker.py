@@ -2,8 +2,8 @@
 
 Both ways go lines of JSON. In: `["job", options, prompts]`, then `["source", path, key]`, `["flush"]` and at last
 `["end"]` or `["stop"]`. Out: `["ready"]`, `["outcome", ...]`, `["done", key]`, `["note", text]`, and at last
-`["sealed"]` or `["error", text]`. Where the input breaks off the supervisor is dead, and so is the worker at once; what
-it had acknowledged stays.
+`["sealed"]` or `["error", text]`. Where the input breaks off, also after its last word, the supervisor is dead, and so
+is the worker at once; what it had acknowledged stays.
 """
 
 import json
@@ -12,15 +12,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
-from albu_diffusemix.generate.options import GenerateOptions
+from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import Outcome
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import make_shard
 
 __all__ = ["main"]
+
+
+_IDLE = 1.0  # seconds
 
 
 class _End:
@@ -35,12 +38,14 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on
     inbox: SimpleQueue[SourceFile | _End | None] = SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: _halt(stop, inbox))
-    _, fields, prompts = json.loads(sys.stdin.readline())
-    threading.Thread(target=_listen, args=(inbox, stop), daemon=True).start()
+    # Not sys.stdin: the thread holds its lock when the interpreter ends, which is a fatal error there.
+    orders = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
+    _, fields, prompts = json.loads(orders.readline())
+    threading.Thread(target=_listen, args=(orders, inbox, stop), daemon=True).start()
     teller = _Teller(told)
     teller.say("ready")
     try:
-        make_shard(GenerateOptions.from_json(fields), tuple(prompts), _sources(inbox), teller, stop)
+        make_shard(ResolvedOptions.from_json(fields), tuple(prompts), _sources(inbox), teller, stop)
     except Exception as error:  # noqa: BLE001  the supervisor shows it, in one line
         known = isinstance(error, (OSError, ValueError))
         teller.say("error", str(error) if known else f"{type(error).__name__}: {error}")
@@ -54,8 +59,8 @@ def _halt(stop: threading.Event, inbox: "SimpleQueue[SourceFile | _End | None]")
     inbox.put(_End())
 
 
-def _listen(inbox: "SimpleQueue[SourceFile | _End | None]", stop: threading.Event) -> None:
-    for line in sys.stdin:
+def _listen(orders: TextIO, inbox: "SimpleQueue[SourceFile | _End | None]", stop: threading.Event) -> None:
+    for line in orders:
         word, *rest = json.loads(line)
         if word == "source":
             inbox.put(SourceFile(*rest))
@@ -63,18 +68,22 @@ def _listen(inbox: "SimpleQueue[SourceFile | _End | None]", stop: threading.Even
             inbox.put(None)
         elif word == "stop":
             _halt(stop, inbox)
-            return
         else:
             inbox.put(_End())
-            return
     os._exit(1)
 
 
 def _sources(inbox: "SimpleQueue[SourceFile | _End | None]") -> Iterator[SourceFile | None]:
+    """Yield what comes; where nothing comes for a while, ask for what is in hand to be finished."""
+    finished = False
     while True:
-        item = inbox.get()
+        try:
+            item = inbox.get(timeout=None if finished else _IDLE)
+        except Empty:
+            item = None
         if isinstance(item, _End):
             return
+        finished = item is None
         yield item
 
 

@@ -31,9 +31,22 @@ from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.recipe import Recipe
 from albu_diffusemix.store.recovery import merge, recover
 from albu_diffusemix.store.rows import Row
+from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
-__all__ = ["OpenStatus", "Problem", "Recipe", "Repair", "Row", "Source", "Status", "Store", "StoreError", "Writer"]
+__all__ = [
+    "OpenStatus",
+    "Problem",
+    "Recipe",
+    "Repair",
+    "Row",
+    "Source",
+    "Status",
+    "Store",
+    "StoreError",
+    "Writer",
+    "refuse_other_files",
+]
 
 
 class Store:
@@ -319,18 +332,27 @@ class _Snapshot(NamedTuple):
         return cls(fields, catalog)
 
 
+def refuse_other_files(root: Path) -> None:
+    """Raise StoreError if a new store cannot be made in the folder because it holds something else."""
+    with explained("create", root):
+        own = {PARTS, "index", RUNS, "README.md"}
+        found = [file.name for file in root.iterdir()] if root.is_dir() else []
+        foreign = sorted(name for name in found if name not in own and not name.endswith(".tmp"))
+        has_parts = (root / PARTS).is_dir() and any((root / PARTS).iterdir())
+    if (root / recipes.STORE_JSON).exists():
+        return
+    if has_parts:
+        raise StoreError(f"{root} has no store.json: {recipes.restore_advice(root)}")
+    if foreign:
+        raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
+
+
 def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
     """Make the folders and, last of all, store.json: without it nothing is taken for a store."""
+    refuse_other_files(root)
     with explained("create", root):
         root.mkdir(parents=True, exist_ok=True)
-        own = {PARTS, "index", "README.md"}
-        foreign = sorted(file.name for file in root.iterdir() if file.name not in own and file.suffix != ".tmp")
         (root / PARTS).mkdir(exist_ok=True)
         (root / MERGED).parent.mkdir(exist_ok=True)
-        has_parts = any((root / PARTS).iterdir())
-    if (has_parts or foreign) and not (root / recipes.STORE_JSON).exists():
-        if has_parts:
-            raise StoreError(f"{root} has no store.json: {recipes.restore_advice(root)}")
-        raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
     recipes.write_readme(root, [recipe], "", b"")
     recipes.publish(root, recipe, provenance)

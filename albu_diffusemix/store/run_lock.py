@@ -1,0 +1,139 @@
+"""Runs that write to one store at the same time must share its sources out: each holds a lock as long as it runs.
+
+`runs/<i>-of-<n>.lock` is locked by the run that makes the sources whose hash leaves the remainder i when divided by n;
+one for all sources is 0-of-1. The kernel drops a lock when its process dies. A run looks at the other locks and takes
+its own within a lock on `runs/starting`, so that of two that start together one sees the other. Where the file system
+has no locks nobody is kept out. Readers know nothing of this folder, and a store that nobody writes to has none.
+"""
+
+import contextlib
+import math
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.locks import EXCLUSIVE, still_there, try_lock
+
+__all__ = ["RUNS", "hold_run"]
+
+RUNS = "runs"
+
+_STARTING = "starting"
+_LOCK = re.compile(r"(\d+)-of-([1-9]\d*)\.lock")
+_PAUSE = 0.05
+_STARTING_SECONDS = 60.0  # others hold that lock for some milliseconds
+
+
+@contextlib.contextmanager
+def hold_run(root: Path, shard: tuple[int, int], doing: str, grace: float) -> Iterator[None]:
+    """Hold the lock of a shard within the block. What was made for that is removed at its end.
+
+    Args:
+        root: The store's folder; it is made, and removed again if no store came of it.
+        shard: `(i, n)`; (0, 1) is the whole store.
+        doing: What to do where another run has a source of this shard; ends the message.
+        grace: Seconds for a run that was just killed to be gone.
+
+    Raises:
+        StoreError: Another run has a source of this shard, or the lock cannot be made.
+
+    """
+    created = not root.exists()
+    handle = _claim(root, shard, doing, time.monotonic() + grace)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, StoreError):  # what is left is removed by the next run
+            _tidy(root, _name(shard), created=created)
+        os.close(handle)
+
+
+def _claim(root: Path, shard: tuple[int, int], doing: str, end: float) -> int:
+    while True:
+        with _starting(root), explained("write in", root / RUNS):
+            rivals = _rivals(root / RUNS, shard)
+            if not rivals:
+                handle = _open(root / RUNS / _name(shard))
+                try_lock(handle, EXCLUSIVE)
+                return handle
+        if time.monotonic() > end:
+            raise StoreError(f"{root} is being written by a live process ({rivals[0]}): {doing}")
+        time.sleep(_PAUSE)
+
+
+@contextlib.contextmanager
+def _starting(root: Path) -> Iterator[None]:
+    """Let one process at a time look at the locks and change them."""
+    path = root / RUNS / _STARTING
+    end = time.monotonic() + _STARTING_SECONDS
+    while True:
+        handle = _open(path)
+        try:
+            state = try_lock(handle, EXCLUSIVE)
+            if state == "unknown" or (state == "dead" and still_there(path, handle)):
+                yield
+                return
+        finally:
+            os.close(handle)
+        if time.monotonic() > end:
+            raise StoreError(f"{path} is locked for {_STARTING_SECONDS:.0f} seconds: end who holds it")
+        time.sleep(_PAUSE)
+
+
+def _open(path: Path) -> int:
+    """Open a file for locking; another run may remove its folder just now."""
+    end = time.monotonic() + _STARTING_SECONDS
+    with explained("create", path.parent.parent):
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:
+                if time.monotonic() > end:
+                    raise
+
+
+def _rivals(folder: Path, shard: tuple[int, int]) -> list[str]:
+    """Describe the live runs that have sources of this shard; the locks of dead ones are removed."""
+    rivals = []
+    for path in sorted(folder.iterdir()):
+        found = _LOCK.fullmatch(path.name)
+        if found is None:
+            continue
+        if not _is_held(path):
+            path.unlink(missing_ok=True)
+        elif _overlap(shard, (int(found[1]), int(found[2]))):
+            rivals.append("the whole store" if found[2] == "1" else f"shard {found[1]}/{found[2]}")
+    return rivals
+
+
+def _is_held(path: Path) -> bool:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        return try_lock(handle, EXCLUSIVE) == "alive"
+    finally:
+        os.close(handle)
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Some numbers leave both remainders just where these are equal by the greatest common divisor."""
+    return (one[0] - other[0]) % math.gcd(one[1], other[1]) == 0
+
+
+def _tidy(root: Path, own: str, *, created: bool) -> None:
+    folder = root / RUNS
+    with _starting(root):
+        (folder / own).unlink(missing_ok=True)
+        if any(path.name != _STARTING for path in folder.iterdir()):
+            return
+        (folder / _STARTING).unlink()
+        folder.rmdir()
+        if created and not any(root.iterdir()):
+            root.rmdir()
+
+
+def _name(shard: tuple[int, int]) -> str:
+    return f"{shard[0]}-of-{shard[1]}.lock"
