@@ -17,6 +17,7 @@ from albu_diffusemix.backends.precomputed.matching import SAME_ROOT, Cause, Expl
 from albu_diffusemix.functional import check_image, to_rgb
 from albu_diffusemix.generate.scan import find_sources
 from albu_diffusemix.images import read_image
+from albu_diffusemix.import_paths import append_working_directory
 from albu_diffusemix.store import Store, StoreError
 from albu_diffusemix.store.keys import normalise_key
 
@@ -256,6 +257,7 @@ def _cause(sample: Sample, store: Store, explainer: Explainer, on_mismatch: Mism
 
 
 def _import(module: str) -> Any:
+    append_working_directory()
     try:
         return importlib.import_module(module)
     except Exception as error:

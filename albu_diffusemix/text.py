@@ -2,9 +2,11 @@
 
 import json
 import math
+import sys
+import warnings
 from typing import Any
 
-__all__ = ["parse_json", "printable"]
+__all__ = ["make_output_printable", "parse_json", "printable"]
 
 
 def printable(text: object) -> str:
@@ -33,6 +35,18 @@ def printable(text: object) -> str:
     )
 
 
+def make_output_printable() -> None:
+    """Make this process print any text on any terminal.
+
+    What the encoding of standard output and standard error lacks is escaped, in place of a UnicodeEncodeError; the text
+    of a warning is printed in one line.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _format_warning
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return what JSON says.
 
@@ -56,6 +70,13 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    del line  # a line of our code tells a user nothing
+    return f"{printable(filename)}:{lineno}: {category.__name__}: {printable(message)}\n"
 
 
 def _finite(number: str) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from albu_diffusemix import __version__
 from albu_diffusemix.cli import exchanging, exporting, making, pictures, stores
 from albu_diffusemix.cli.words import INTERRUPTED, USAGE, one_line
+from albu_diffusemix.import_paths import leave_out_working_directory
+from albu_diffusemix.text import make_output_printable
 
 __all__ = ["main"]
 
@@ -21,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         int: Exit status: 0 done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
 
     """
+    leave_out_working_directory()
+    make_output_printable()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)

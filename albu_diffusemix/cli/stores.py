@@ -2,8 +2,6 @@
 
 import argparse
 import math
-import os
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -105,8 +103,6 @@ def _read_recipe(path: Path) -> Recipe:
 
 def _doctor(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
-    if os.getcwd() not in sys.path:  # noqa: PTH109  sys.path holds strings
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109  an installed program does not look for modules here
     data = open_data(options.data, Path(options.store))
     findings = examine(data, store, options.on_mismatch)
     coverage = summarise(tqdm(findings, total=data.count, unit="image", leave=False, disable=None))

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
@@ -16,6 +15,7 @@ from albu_diffusemix.generate.plan import Plan, open_backend, recover
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources
+from albu_diffusemix.import_paths import module_command, module_environment
 
 __all__ = ["run_workers"]
 
@@ -39,8 +39,8 @@ class _Worker:
         self.flushed = True
         self.ended = False
         self.sealed = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "albu_diffusemix.generate.worker"],
+        self.process = subprocess.Popen(  # noqa: S603  our own module
+            module_command("albu_diffusemix.generate.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(number),
@@ -198,8 +198,8 @@ def _environment(number: int) -> dict[str, str]:
     """Show each worker one GPU, where there are several."""
     devices = [device for device in os.environ.get(_VISIBLE, "").split(",") if device] or _installed_gpus()
     if len(devices) < 2:  # noqa: PLR2004  nothing to share out
-        return dict(os.environ)
-    return {**os.environ, _VISIBLE: devices[number % len(devices)]}
+        return module_environment()
+    return {**module_environment(), _VISIBLE: devices[number % len(devices)]}
 
 
 def _installed_gpus() -> list[str]:

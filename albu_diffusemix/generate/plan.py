@@ -18,6 +18,7 @@ from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOpt
 from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.sheet import SHOWN, spread
 from albu_diffusemix.generate.variants import choose_prompts, find_missing, variants_of
+from albu_diffusemix.import_paths import append_working_directory
 from albu_diffusemix.store import Recipe, Store, refuse_other_files
 from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.recipe import STORE_JSON
@@ -157,15 +158,14 @@ def open_backend(options: ResolvedOptions) -> Backend:
 
 
 def import_modules(modules: Iterable[str]) -> None:
-    """Import the user's modules, also from the working directory.
+    """Import the user's modules, also from the working directory: that is looked into last.
 
     Raises:
         ValueError: One cannot be imported.
 
     """
     for module in modules:
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
+        append_working_directory()
         try:
             importlib.import_module(module)
         except ImportError as error:
