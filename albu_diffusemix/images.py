@@ -7,9 +7,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IMAGE_SUFFIXES", "check_ending", "find_images", "read_image", "write_image"]
+from albu_diffusemix.image_headers import declared_size
+from albu_diffusemix.regular_files import open_regular
+
+__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read_image", "write_image"]
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+MOST_PIXELS = 1 << 28
+"""Larger images are not decoded: 268 million pixels are 0.8 GB, and some are read at the same time."""
+
+_LARGE = "make it smaller, or leave it out"
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -41,14 +49,33 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         np.ndarray: (H, W, 3) uint8 RGB.
 
     Raises:
-        OSError: The file cannot be opened.
-        ValueError: It is no image that OpenCV can read.
+        OSError: The file cannot be opened, or is not a regular file: a folder, a FIFO, a socket, a device.
+        ValueError: It is not an image that OpenCV can read, has more than 2^28 pixels, or does not fit in memory.
 
     """
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+        width, height = declared_size(data)
+        if width * height > MOST_PIXELS:
+            raise ValueError(
+                f"{str(path)!r} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}"
+            )
+        return _decoded(data, path)
+    except MemoryError as error:
+        raise ValueError(f"{str(path)!r} is too large: it does not fit in memory; {_LARGE}") from error
+
+
+def _decoded(data: bytes, path: Path) -> NDArray[np.uint8]:
+    reason = f"it is damaged, or not {', '.join(IMAGE_SUFFIXES)}"
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error as error:
+        decoded, reason = None, " ".join(str(error.err or error).split())
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
     if decoded is None:
-        raise ValueError(f"{str(path)!r} is no readable image: damaged, or not {', '.join(IMAGE_SUFFIXES)}")
+        raise ValueError(f"{str(path)!r} is not a readable image: {reason}")
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -1,6 +1,5 @@
 """Contact sheets: what a pipeline makes of a few images, step by step, one row an image (as the paper's figure 4)."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,11 +11,15 @@ import yaml
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends import BackendSpec, Request, shared_backend
+from albu_diffusemix.drawing import draw_text, fit
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.mixing import Blending, Concatenating, TracedCall, trace
+from albu_diffusemix.regular_files import read_text
+from albu_diffusemix.text import parse_json
 from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat
+from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 
 __all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipeline", "steps", "summary"]
 
@@ -72,10 +75,16 @@ def load_pipeline(path: Path) -> Any:
 
     """
     data_format = "json" if path.suffix.lower() == ".json" else "yaml"
+    text, check = read_text(path), refuse_yaml_bomb if data_format == "yaml" else parse_json
+    try:
+        check(text)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{str(path)!r} holds no pipeline that A.save wrote as {data_format}: {reason}") from error
     try:
         return A.load(path, data_format=data_format)
-    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{str(path)!r} holds no pipeline that A.save wrote as {data_format}: {reason}") from error
 
 
@@ -201,14 +210,14 @@ def _band(row: list[Cell]) -> Picture:
             left += (CELL - columns) // 2
             band[:rows, left : left + columns] = cell.picture
             cv2.rectangle(band, (left, 0), (left + columns - 1, rows - 1), _FRAME)
-        _write(band, cell.caption, left, height + 17, 0.42, _FAINT)
+        draw_text(band, cell.caption, (left, height + 17), 0.42, _FAINT)
     return band
 
 
 def _line_of_text(texts: Sequence[str], scale: float, ink: tuple[int, int, int]) -> Picture:
     line = np.full((_LINE, len(COLUMNS) * (CELL + _GAP), 3), _PAPER, np.uint8)
     for place, text in enumerate(texts):
-        _write(line, text, place * (CELL + _GAP), 22, scale, ink)
+        draw_text(line, text, (place * (CELL + _GAP), 22), scale, ink)
     return line
 
 
@@ -218,15 +227,4 @@ def _backend_name(spec: BackendSpec) -> str:
 
 
 def _fit(picture: Picture | None) -> Picture | None:
-    if picture is None:
-        return None
-    height, width = picture.shape[:2]
-    scale = CELL / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(
-        cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
-    )
-
-
-def _write(paper: Picture, text: str, left: int, baseline: int, scale: float, ink: tuple[int, int, int]) -> None:
-    cv2.putText(paper, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
+    return None if picture is None else fit(picture, CELL)

@@ -68,5 +68,5 @@ def read_text(path: Path) -> str:
 def _refuse_other_kinds(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+    kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
     raise OSError(errno.EINVAL, f"is {kind}; only regular files are read, and links to such", str(path))

@@ -81,7 +81,7 @@ def test_preview_names_skips_and_counts_what_it_cannot_read(folder, pipeline_fil
     assert preview(*images, "-o", tmp_path / "sheet.png", "--pipeline", pipeline_file) == 1
     out, err = capsys.readouterr()
     assert "(1 shown, 2 skipped)" in out
-    assert "broken.jpg' is no readable image" in err
+    assert "broken.jpg' is not a readable image" in err
     assert "missing.png': No such file" in err
     assert (tmp_path / "sheet.png").exists()
 

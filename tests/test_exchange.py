@@ -183,7 +183,7 @@ def test_a_folder_in_which_nothing_has_a_source_is_refused(data, tmp_path, capsy
     assert not (tmp_path / "new.dm").exists()
 
 
-@pytest.mark.parametrize(("name", "message"), [("nowhere", "is no folder"), ("empty", "holds no images")])
+@pytest.mark.parametrize(("name", "message"), [("nowhere", "is not a folder"), ("empty", "holds no images")])
 def test_a_folder_of_nothing_is_refused(data, tmp_path, capsys, name, message):
     (tmp_path / "empty").mkdir()
     assert bring(tmp_path / name, tmp_path / "new.dm", data) == 2
@@ -255,4 +255,4 @@ def test_a_wrong_table_is_named_with_its_line(data, tmp_path, capsys):
     negative(data, "class0/000.png", tmp_path / "made/class0/000.png/snowy.jpg")
     (tmp_path / "made/counterparts.jsonl").write_text(f'{{"file": 3}}{os.linesep}')
     assert bring(tmp_path / "made", tmp_path / "new.dm", data) == 2
-    assert "counterparts.jsonl' line 1 is none that an export writes" in capsys.readouterr().err
+    assert "counterparts.jsonl' line 1 is not one that an export writes" in capsys.readouterr().err

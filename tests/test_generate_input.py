@@ -118,7 +118,7 @@ def test_a_file_that_the_manifest_lists_and_is_not_there_is_a_row(data, store):
         ("list.jsonl", '{"path": "a.png"}', "line 1 has no 'key'"),
         ("list.jsonl", '{"path": 3, "key": "a"}', "line 1 has no 'path'"),
         ("list.jsonl", '\n["a.png", "a"]', "line 2 is ['a.png', 'a']: give an object"),
-        ("list.jsonl", '{"path": ', "line 1 is no JSON"),
+        ("list.jsonl", '{"path": ', "line 1 is not valid JSON"),
         ("list.txt", "class0/000.png", "neither a folder nor a manifest (.csv, .jsonl)"),
     ],
 )
@@ -167,7 +167,7 @@ def test_wrong_options_are_one_line(data, store, refused, more, message):
         (["--shard", "2/2"], "must be i/n with i from 0 to n - 1"),
         (["--shard", "1"], "must be i/n"),
         (["--per-image", "0"], "whole number of at least 1"),
-        (["--backend", "{name"], "is no JSON"),
+        (["--backend", "{name"], "is not valid JSON"),
         (["--per-image", "2", "--all-prompts"], "not allowed with"),
     ],
 )

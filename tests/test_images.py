@@ -39,7 +39,7 @@ def test_transparency_and_grey_are_read_as_rgb(tmp_path):
 def test_a_broken_file_is_named(tmp_path, content):
     path = tmp_path / "broken.png"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.png' is no readable image"):
+    with pytest.raises(ValueError, match=r"broken\.png' is not a readable image"):
         read_image(path)
 
 

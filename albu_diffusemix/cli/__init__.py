@@ -1,14 +1,14 @@
 """The command line: the only room that prints and exits."""
 
 import argparse
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from albu_diffusemix import __version__
 from albu_diffusemix.cli import exchanging, exporting, making, pictures, stores
-from albu_diffusemix.cli.words import INTERRUPTED, USAGE, one_line
+from albu_diffusemix.cli.words import INTERRUPTED, USAGE, complain, one_line
 from albu_diffusemix.import_paths import leave_out_working_directory
-from albu_diffusemix.text import make_output_printable
+from albu_diffusemix.text import make_output_printable, printable
 
 __all__ = ["main"]
 
@@ -28,17 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except (OSError, ValueError) as error:
-        print(f"albu-diffusemix: error: {one_line(error)}", file=sys.stderr)
+    except (OSError, ValueError, MemoryError, RecursionError) as error:
+        complain(f"error: {one_line(error)}")
         return USAGE
     except KeyboardInterrupt:
-        print("albu-diffusemix: interrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Arguments may hold anything; the complaints about them are one printable line each."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="albu-diffusemix",
         description="DiffuseMix (CVPR 2024) for Albumentations pipelines.",
     )

@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
-from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED
+from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, say
 from albu_diffusemix.exchange import ImportOptions, export_folder, export_parquet, plan_import, run_import
 from albu_diffusemix.generate import ENCODINGS
 from albu_diffusemix.store import Store
@@ -49,14 +49,14 @@ def _import(options: argparse.Namespace) -> int:
     plan = plan_import(
         ImportOptions(options.folder, options.sources, options.output, options.encoding, options.allow_mixed)
     )
-    print(f"Files: {plan.pending:,} of {len(plan.arrivals):,} sources; {len(plan.unmatched):,} without a source")
+    say(f"Files: {plan.pending:,} of {len(plan.arrivals):,} sources; {len(plan.unmatched):,} without a source")
     for reason in plan.unmatched[:_SHOWN]:
-        print(f"  left out: {reason}")
+        say(f"  left out: {reason}")
     if len(plan.unmatched) > _SHOWN:
-        print(f"  ... and {len(plan.unmatched) - _SHOWN:,} more")
+        say(f"  ... and {len(plan.unmatched) - _SHOWN:,} more")
     with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
         summary = run_import(plan, bar, stop)
-    print(describe_summary(summary, options.output))
+    say(*describe_summary(summary, options.output))
     if summary.interrupted:
         return INTERRUPTED
     return SOME_FAILED if summary.failed or plan.unmatched else DONE
@@ -66,5 +66,5 @@ def _export(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
     with tqdm(total=store.status().images, unit="image") as bar:
         count = _EXPORTS[options.to](store, options.output, bar.update)
-    print(f"Exported {count:,} counterparts: {options.output}")
+    say(f"Exported {count:,} counterparts: {options.output}")
     return DONE

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.cli.words import DONE, positive
+from albu_diffusemix.cli.words import DONE, positive, say
 
 __all__ = ["add_commands"]
 
@@ -36,6 +36,6 @@ def _export_onnx(options: argparse.Namespace) -> int:
         options.model, options.output, fp16=options.fp16, opset=options.opset, exporter=options.exporter
     )
     for name, difference in differences.items():
-        print(f"{name:<13} differs from torch by {difference:.1e} of the largest value")
-    print(f"Exported: {options.output}")
+        say(f"{name:<13} differs from torch by {difference:.1e} of the largest value")
+    say(f"Exported: {options.output}")
     return DONE

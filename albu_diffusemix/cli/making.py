@@ -2,14 +2,12 @@
 
 import argparse
 import contextlib
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
-from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, positive
+from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, complain, positive, say
 from albu_diffusemix.generate import (
     DRAWS,
     ENCODINGS,
@@ -24,11 +22,14 @@ from albu_diffusemix.generate import (
     run,
 )
 from albu_diffusemix.prompts import lint_prompt
+from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.similarity import SimilarityFilter
+from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
 
 
+_SHOWN = 100  # characters of a long argument
 _NEW = ResolvedOptions
 """Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
 
@@ -94,18 +95,18 @@ def _generate(options: argparse.Namespace) -> int:
         recover(job)
     plan = make_plan(job)
     for warning in _doubts(plan):
-        print(f"albu-diffusemix: warning: {warning}", file=sys.stderr)
+        complain(f"warning: {warning}")
     if given.backend is None:
-        print(f"Backend: {job.backend}")
-    print(_describe(plan))
+        say(f"Backend: {job.backend}")
+    say(*_describe(plan))
     if options.dry_run:
         _print_cost(plan)
         return DONE
     with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
         summary = run(plan, bar, stop)
     for prompt, used in sorted(summary.replaced.items()):
-        print(f"Prompt {prompt!r} was drawn as {used!r}, which is the nearest that the backend knows")
-    print(describe_summary(summary, options.output))
+        say(f"Prompt {prompt!r} was drawn as {used!r}, which is the nearest that the backend knows")
+    say(*describe_summary(summary, options.output))
     if summary.interrupted:
         return INTERRUPTED
     return SOME_FAILED if summary.failed or plan.failed or summary.missing else DONE
@@ -116,7 +117,7 @@ def _job(options: argparse.Namespace) -> GenerateOptions:
     given = {name: value for name, value in vars(options).items() if name in names}
     prompts = options.prompt or []
     if options.prompts_file:
-        lines = options.prompts_file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(options.prompts_file).splitlines()
         prompts += [line.strip() for line in lines if line.strip()]
     return GenerateOptions(
         **{
@@ -148,9 +149,10 @@ def _spec(text: str) -> BackendSpec:
     if not text.lstrip().startswith("{"):
         return text
     try:
-        spec: BackendSpec = json.loads(text)
+        spec: BackendSpec = parse_json(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise argparse.ArgumentTypeError(f"{shown!r} is not valid JSON: {error}") from error
     return spec
 
 
@@ -166,13 +168,13 @@ def _doubts(plan: Plan) -> list[str]:
     return [finding for prompt in plan.options.prompts for finding in lint_prompt(prompt, classes)]
 
 
-def _describe(plan: Plan) -> str:
+def _describe(plan: Plan) -> tuple[str, str]:
     index, count = plan.options.shard
     shard = f", {plan.in_shard:,} in shard {index}/{count}" if count > 1 else ""
     failed = f", {plan.failed:,} failed before (--retry-failed tries them again)" if plan.failed else ""
     return (
-        f"Sources: {plan.found:,}{shard}\n"
-        f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made"
+        f"Sources: {plan.found:,}{shard}",
+        f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made",
     )
 
 
@@ -185,7 +187,8 @@ def _print_cost(plan: Plan) -> None:
         workers > 1
     )
     failed = f", {cost.failed} of them failed" * bool(cost.failed)
-    print(
-        f"Time: {describe_duration(cost.seconds)} in one worker{several}\nSize: {describe_size(cost.size)}\n"
-        f"Measured on {cost.measured} counterparts{failed}; nothing was written."
+    say(
+        f"Time: {describe_duration(cost.seconds)} in one worker{several}",
+        f"Size: {describe_size(cost.size)}",
+        f"Measured on {cost.measured} counterparts{failed}; nothing was written.",
     )

@@ -1,7 +1,6 @@
 """Commands that show pictures: demo and preview."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.cli.words import DONE, SOME_FAILED, one_line, positive, with_bar
+from albu_diffusemix.cli.words import DONE, SOME_FAILED, complain, one_line, positive, say, with_bar
 from albu_diffusemix.demo import demo_photographs, write_pipeline
 from albu_diffusemix.images import IMAGE_SUFFIXES, check_ending, find_images, read_image, write_image
 from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary
@@ -49,10 +48,8 @@ def _demo(options: argparse.Namespace) -> int:
     pipeline = _seeded(load_pipeline(pipeline_file), options.seed)
     rows = [steps(image, name, pipeline) for name, image in with_bar(photographs)]
     write_image(sheet_file, contact_sheet(rows, summary(pipeline)))
-    print(f"Photographs: {options.output / 'photographs'}")
-    print(
-        f"Pipeline: {pipeline_file}\nContact sheet: {sheet_file}\nIts counterparts are OpenCV filters, not diffusion."
-    )
+    say(f"Photographs: {options.output / 'photographs'}", f"Pipeline: {pipeline_file}", f"Contact sheet: {sheet_file}")
+    say("Its counterparts are OpenCV filters, not diffusion.")
     return DONE
 
 
@@ -64,12 +61,12 @@ def _preview(options: argparse.Namespace) -> int:
     skipped: list[str] = []
     rows = [steps(image, _short(path), pipeline) for path, image in _readable(paths, skipped)]
     for reason in skipped:
-        print(f"albu-diffusemix: skipped: {reason}", file=sys.stderr)
+        complain(f"skipped: {reason}")
     if rows:
         write_image(options.output, contact_sheet(rows, summary(pipeline)))
-        print(f"Contact sheet: {options.output} ({len(rows)} shown, {len(skipped)} skipped)")
+        say(f"Contact sheet: {options.output} ({len(rows)} shown, {len(skipped)} skipped)")
     else:
-        print(f"albu-diffusemix: nothing to show: all {len(skipped)} images skipped", file=sys.stderr)
+        complain(f"nothing to show: all {len(skipped)} images skipped")
     return SOME_FAILED if skipped else DONE
 
 

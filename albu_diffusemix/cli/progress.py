@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from albu_diffusemix.cli.words import INTERRUPTED
 from albu_diffusemix.generate import Outcome, Summary, describe_size, stop_on_signals
+from albu_diffusemix.text import printable
 
 __all__ = ["Bar", "describe_duration", "describe_summary", "stoppable"]
 
@@ -63,10 +64,10 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.write(f"albu-diffusemix: {text}", file=sys.stderr)
+        self._bar.write(printable(f"albu-diffusemix: {text}"), file=sys.stderr)
 
 
-def describe_summary(summary: Summary, store: Path) -> str:
+def describe_summary(summary: Summary, store: Path) -> list[str]:
     """Say in a few lines what a run did."""
     rate = summary.made / summary.seconds if summary.seconds else 0
     lines = [
@@ -77,7 +78,7 @@ def describe_summary(summary: Summary, store: Path) -> str:
     if summary.failed > len(summary.failures):
         lines.append(f"  ... and {summary.failed - len(summary.failures):,} more")
     lines.append(f"{'Interrupted; run the same command again to go on' if summary.interrupted else 'Store'}: {store}")
-    return "\n".join(lines)
+    return lines
 
 
 def describe_duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from albu_diffusemix.backends.precomputed.matching import Mismatch
-from albu_diffusemix.cli.words import DONE, SOME_FAILED
+from albu_diffusemix.cli.words import DONE, SOME_FAILED, say
 from albu_diffusemix.doctor import Coverage, examine, open_data, summarise
 from albu_diffusemix.generate import describe_size
 from albu_diffusemix.store import Recipe, Store
@@ -61,34 +61,31 @@ def _add_doctor(commands: Any) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     status = Store.open(options.store).status()
-    print(
-        f"Images: {status.images:,} of {status.sources:,} sources\nFailures: {status.failures:,}\n"
-        f"Parts: {status.parts:,} sealed, {describe_size(status.size)}"
+    say(
+        f"Images: {status.images:,} of {status.sources:,} sources",
+        f"Failures: {status.failures:,}",
+        f"Parts: {status.parts:,} sealed, {describe_size(status.size)}",
     )
     for part in status.writing:
         counts = f"{part.images:,} images, {part.failures:,} failures of these"
-        print(f"In progress: {part.part} (writer {part.writer}): {counts}")
+        say(f"In progress: {part.part} (writer {part.writer}): {counts}")
     return DONE
 
 
 def _verify(options: argparse.Namespace) -> int:
     problems = Store.open(options.store).verify()
-    for problem in problems:
-        print(problem)
-    print(f"{len(problems):,} problems in {options.store}" if problems else f"{options.store} is whole")
+    say(*problems)
+    say(f"{len(problems):,} problems in {options.store}" if problems else f"{options.store} is whole")
     return SOME_FAILED if problems else DONE
 
 
 def _repair(options: argparse.Namespace) -> int:
     recipe = _read_recipe(options.recipe) if options.recipe else None
     report = Store.repair(options.store, assume_dead=options.assume_dead, recipe=recipe)
-    for problem in report.repaired:
-        print(f"repaired: {problem}")
-    for problem in report.left:
-        print(f"left: {problem}")
-    print(f"{len(report.repaired):,} problems repaired in {options.store}, {len(report.left):,} left")
+    say(*(f"repaired: {problem}" for problem in report.repaired), *(f"left: {problem}" for problem in report.left))
+    say(f"{len(report.repaired):,} problems repaired in {options.store}, {len(report.left):,} left")
     if report.repaired:
-        print("Images that were lost are missing now: run the same `albu-diffusemix generate` again to make them.")
+        say("Images that were lost are missing now: run the same `albu-diffusemix generate` again to make them.")
     return SOME_FAILED if report.left else DONE
 
 
@@ -108,11 +105,11 @@ def _doctor(options: argparse.Namespace) -> int:
     coverage = summarise(tqdm(findings, total=data.count, unit="image", leave=False, disable=None))
     if coverage.total == 0:
         raise ValueError(f"{options.data} is empty: name a data set of images")
-    print(_report(coverage, options.store))
+    say(*_report(coverage, options.store))
     return DONE if coverage.covered == coverage.total else SOME_FAILED
 
 
-def _report(coverage: Coverage, store: str) -> str:
+def _report(coverage: Coverage, store: str) -> list[str]:
     percent = math.floor(1000 * coverage.covered / coverage.total) / 10  # 100.0 is for all
     lines = [f"{store} has a counterpart for {coverage.covered:,} of {coverage.total:,} images ({percent} %)."]
     for images, example, cause in sorted(coverage.groups.values(), key=lambda group: -group.images):
@@ -121,4 +118,4 @@ def _report(coverage: Coverage, store: str) -> str:
             f"{'':11} such as {example}{f': {cause.detail}' if cause.detail else ''}",
         ]
         lines += [f"{'':11} {cause.advice}"]
-    return "\n".join(lines)
+    return lines

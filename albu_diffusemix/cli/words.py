@@ -1,12 +1,15 @@
 """What the commands have in common: exit statuses, types of arguments, one-line errors, progress bars."""
 
 import argparse
+import sys
 from typing import Any
 
 from pydantic import ValidationError
 from tqdm import tqdm
 
-__all__ = ["DONE", "INTERRUPTED", "SOME_FAILED", "USAGE", "one_line", "positive", "with_bar"]
+from albu_diffusemix.text import printable
+
+__all__ = ["DONE", "INTERRUPTED", "SOME_FAILED", "USAGE", "complain", "one_line", "positive", "say", "with_bar"]
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -21,6 +24,17 @@ def positive(text: str) -> int:
 def with_bar(items: list[Any]) -> "tqdm[Any]":
     """Go through items with a progress bar, where there is a terminal to show it."""
     return tqdm(items, unit="image", leave=False, disable=None)
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines on standard output, or on standard error, each in one line whatever it holds."""
+    for line in lines:
+        print(printable(line), file=sys.stderr if error else sys.stdout)
+
+
+def complain(text: object) -> None:
+    """Print a line of this program's on standard error."""
+    say(f"albu-diffusemix: {text}", error=True)
 
 
 def one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ The sources themselves are needed, because a store keeps the hash of their pixel
 counterpart lies on the image that it was made from.
 """
 
-import json
+import os
 import re
 import threading
 from collections import defaultdict, deque
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.exchange.inside import find_inside, leads_out
 from albu_diffusemix.exchange.leaving import RECORDS
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
 from albu_diffusemix.generate.plan import alone
@@ -30,12 +31,14 @@ from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
 from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet, spread
 from albu_diffusemix.generate.variants import slug
-from albu_diffusemix.images import find_images, read_image
+from albu_diffusemix.images import read_image
 from albu_diffusemix.prompts import PAPER_PROMPTS, RAIN
 from albu_diffusemix.quality import find_flaw
+from albu_diffusemix.regular_files import open_regular, read_text
 from albu_diffusemix.store import Recipe, Source, Store, Writer
 from albu_diffusemix.store.keys import check_name, normalise_key
-from albu_diffusemix.store.members import sniff
+from albu_diffusemix.store.members import sniff, uint32
+from albu_diffusemix.text import parse_json
 
 __all__ = ["ImportOptions", "ImportPlan", "plan_import", "run_import"]
 
@@ -102,13 +105,12 @@ def plan_import(options: ImportOptions) -> ImportPlan:
 
     """
     if not options.folder.is_dir():
-        raise ValueError(f"{str(options.folder)!r} is no folder: give the one with the counterparts")
-    paths = [path for path in find_images(options.folder) if path.is_file()]  # the folder of a key is named as a file
+        raise ValueError(f"{str(options.folder)!r} is not a folder: give the one with the counterparts")
+    paths, unmatched = find_inside(options.folder)
     if not paths:
-        raise ValueError(f"folder {str(options.folder)!r} holds no images")
+        raise ValueError(f"folder {str(options.folder)!r} holds no images" + (f"; {unmatched[0]}" if unmatched else ""))
     matcher = _Matcher(options.folder, find_sources(options.data, options.store))
     arrivals: dict[SourceFile, dict[str, Arrival]] = defaultdict(dict)
-    unmatched: list[str] = []
     for path in paths:
         try:
             source, arrival = matcher.match(path)
@@ -194,16 +196,21 @@ class _Matcher:
 
 def _read_records(table: Path) -> dict[str, tuple[str, int]]:
     """Prompt and seed of each file of an exported folder."""
-    if not table.exists():
+    if not os.path.lexists(table):
         return {}
+    if leads_out(table, table.parent):
+        raise ValueError(f"{str(table)!r} is a link that leads out of its folder: remove it, or copy the file")
     records = {}
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(table).split("\n"), 1):
+        if not line.strip():
+            continue
         try:
-            fields = json.loads(line)
-            records[str(fields["file"])] = (str(fields["prompt"]), int(fields["seed"]))
-        except (ValueError, KeyError, TypeError) as error:
+            fields = parse_json(line)
+            fields["prompt"].encode()
+            records[str(fields["file"])] = (fields["prompt"], uint32(fields["seed"], "seed"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{str(table)!r} line {number} is none that an export writes: mend or remove it"
+                f"{str(table)!r} line {number} is not one that an export writes ({error}): correct or remove it"
             ) from error
     return records
 
@@ -234,7 +241,7 @@ def _carry(file: SourceFile, arrivals: list[Arrival], encoding: Encoding) -> _Ca
         return _Carried(file.key, Source(0, 0, bytes(16)), [])
     try:
         image = read_image(Path(file.path))
-    except (OSError, ValueError, cv2.error) as error:
+    except (OSError, ValueError) as error:
         reason = f"its source is unreadable: {' '.join(str(error).split())}"
         return _Carried(file.key, Source(0, 0, bytes(16)), [(arrival, b"", reason) for arrival in arrivals])
     return _Carried(file.key, Source.of(image), [(arrival, *_load(arrival, image, encoding)) for arrival in arrivals])
@@ -243,9 +250,10 @@ def _carry(file: SourceFile, arrivals: list[Arrival], encoding: Encoding) -> _Ca
 def _load(arrival: Arrival, source: NDArray[np.uint8], encoding: Encoding) -> tuple[bytes, str]:
     """Return the image file, or why it is of no use."""
     try:
-        data = arrival.path.read_bytes()
         image = read_image(arrival.path)
-    except (OSError, ValueError, cv2.error) as error:
+        with open_regular(arrival.path) as file:
+            data = file.read()
+    except (OSError, ValueError) as error:
         return b"", f"unreadable: {' '.join(str(error).split())}"
     height, width = image.shape[:2]
     flaw = find_flaw(image, np.asarray(cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA), np.uint8))

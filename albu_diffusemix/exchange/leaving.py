@@ -56,7 +56,8 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
         for row in store.rows():
             name = f"{row.key}/{row.variant}.{row.encoding}"
             (output / name).parent.mkdir(parents=True, exist_ok=True)
-            (output / name).write_bytes(store.read(row))
+            with (output / name).open("xb") as file:  # never through a link that somebody puts there
+                file.write(store.read(row))
             table.write((json.dumps({**_fields(row), "file": name}, ensure_ascii=False) + "\n").encode())
             count += 1
             progress()

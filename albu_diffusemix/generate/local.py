@@ -1,5 +1,6 @@
 """The local engine: worker processes under a supervisor that notices when one dies, and has its work done again."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -82,11 +83,20 @@ class _Worker:
         except OSError:
             pass  # it is dead, as the end of its output will tell
 
+    def wait(self) -> int:
+        """Wait for its end, and return its exit status."""
+        status = self.process.wait()
+        assert self.process.stdin is not None  # noqa: S101  a pipe, see above
+        with contextlib.suppress(OSError):  # something was still to be written
+            self.process.stdin.close()
+        return status
+
     def _listen(self, messages: "SimpleQueue[_Message]") -> None:
         assert self.process.stdout is not None  # noqa: S101  a pipe, see above
-        for line in self.process.stdout:
-            if line.endswith("\n"):
-                messages.put(_Message(self.number, json.loads(line)))
+        with self.process.stdout as lines:
+            for line in lines:
+                if line.endswith("\n"):
+                    messages.put(_Message(self.number, json.loads(line)))
         messages.put(_Message(self.number, []))
 
 
@@ -137,7 +147,7 @@ class _Supervisor:
         """End those that are left when something went wrong; what they acknowledged stays."""
         for worker in self._workers.values():
             worker.process.kill()
-            worker.process.wait()
+            worker.wait()
 
     def _hand_out(self) -> None:
         workers = self._workers.values()
@@ -180,7 +190,7 @@ class _Supervisor:
 
     def _bury(self, worker: _Worker) -> None:
         """See a worker off; where it died, salvage its part and start another in its place."""
-        status = worker.process.wait()
+        status = worker.wait()
         if (worker.sealed and not worker.in_hand) or self._stop.is_set():
             return
         cause = f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -23,6 +23,7 @@ from albu_diffusemix.store import Recipe, Store, refuse_other_files
 from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.recipe import STORE_JSON
 from albu_diffusemix.store.run_lock import hold_run
+from albu_diffusemix.text import printable
 
 __all__ = [
     "Plan",
@@ -181,7 +182,7 @@ def open_store(options: ResolvedOptions, backend: Backend, prompts: tuple[str, .
     """
     existing = existing_store(options)
     recipe = _recipe(options, backend, prompts, existing)
-    provenance = {"package": "albu-diffusemix", "data": options.data.name, "opencv": cv2.__version__}
+    provenance = {"package": "albu-diffusemix", "data": printable(options.data.name), "opencv": cv2.__version__}
     if existing is None and hasattr(backend, "provenance"):
         provenance |= backend.provenance()
     return Store.create(options.store, recipe, provenance=provenance, allow_mixed=options.allow_mixed)

@@ -1,19 +1,23 @@
 """Finding the sources: the images below a folder, or those that a manifest lists."""
 
 import csv
-import json
+import io
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from albu_diffusemix.images import IMAGE_SUFFIXES, find_images
+from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.store.keys import normalise_key
+from albu_diffusemix.text import parse_json
 
 __all__ = ["SourceFile", "find_sources"]
 
 _COLUMNS = ("path", "key")
 _JSON_LINES = (".jsonl", ".ndjson")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SourceFile(NamedTuple):
@@ -71,37 +75,33 @@ def _in_folder(folder: Path, store: Path) -> list[SourceFile]:
 
 
 def _csv_lines(manifest: Path) -> Iterator[tuple[int, object]]:
-    with manifest.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.DictReader(file)
-        missing = [column for column in _COLUMNS if column not in (lines.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{str(manifest)!r} has no column {' and no column '.join(map(repr, missing))}: "
-                f"its first line must name 'path' and 'key'; it names {', '.join(lines.fieldnames or ['nothing'])}"
-            )
-        for fields in lines:
-            yield lines.line_num, fields
+    lines = csv.DictReader(io.StringIO(read_text(manifest), newline=""), strict=True)
+    missing = [column for column in _COLUMNS if column not in (lines.fieldnames or ())]
+    if missing:
+        raise ValueError(
+            f"{str(manifest)!r} has no column {' and no column '.join(map(repr, missing))}: "
+            f"its first line must name 'path' and 'key'; it names {', '.join(lines.fieldnames or ['nothing'])}"
+        )
+    for fields in lines:
+        yield lines.line_num, fields
 
 
 def _json_lines(manifest: Path) -> Iterator[tuple[int, object]]:
-    with manifest.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{str(manifest)!r} line {number} is no JSON: {error}") from error
+    for number, line in enumerate(read_text(manifest).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, parse_json(line)
+        except ValueError as error:
+            raise ValueError(f"{str(manifest)!r} line {number} is not valid JSON: {error}") from error
 
 
 def _listed(manifest: Path, lines: Iterable[tuple[int, object]]) -> Iterator[SourceFile]:
     try:
         for number, fields in lines:
             yield _entry(manifest, f"{str(manifest)!r} line {number}", fields)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{str(manifest)!r} is not UTF-8: write it anew in that encoding") from error
     except csv.Error as error:
-        raise ValueError(f"{str(manifest)!r} is no CSV: {error}") from error
+        raise ValueError(f"{str(manifest)!r} is not valid CSV: {error}") from error
 
 
 def _entry(manifest: Path, where: str, fields: object) -> SourceFile:
@@ -110,6 +110,8 @@ def _entry(manifest: Path, where: str, fields: object) -> SourceFile:
     missing = [column for column in _COLUMNS if not isinstance(fields.get(column), str) or not fields[column]]
     if missing:
         raise ValueError(f"{where} has no {' and no '.join(map(repr, missing))}: give both 'path' and 'key', as text")
+    if "\0" in fields["path"] or _LONE_SURROGATE.search(fields["path"]):
+        raise ValueError(f"{where}: path {fields['path']!r} has a character that no path has: correct it")
     path = PurePosixPath(fields["path"])
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(

@@ -243,7 +243,9 @@ def write_readme(root: Path, made: Sequence[Recipe], text: str, picture: bytes) 
             write_beside(root / f"contact-sheet.{ending}", lambda file: file.write(picture))
     blocks = [f"```json\n{json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)}\n```" for recipe in made]
     listed = "\n\nand, later, some of them:\n\n".join(blocks)
-    page = _README.format(name=root.name, picture=link, recipes=listed, text=f"\n{text.strip()}\n" if text else "")
+    page = _README.format(
+        name=printable(root.name), picture=link, recipes=listed, text=f"\n{text.strip()}\n" if text else ""
+    )
     with explained("write", root / "README.md"):
         write_beside(root / "README.md", lambda file: file.write(page.encode()))
 

@@ -1,0 +1,39 @@
+"""YAML that is small as a file and huge or endless as a value."""
+
+import yaml
+
+__all__ = ["refuse_yaml_bomb"]
+
+_MOST_VALUES = 100_000
+_DEEPEST = 100
+
+
+def refuse_yaml_bomb(text: str) -> None:
+    """Refuse YAML whose value is nested too deeply, or grows too large by aliases (`*name`) of what stands before.
+
+    Args:
+        text (str): A document, of which nothing is built.
+
+    Raises:
+        ValueError: It is such a bomb.
+        yaml.YAMLError: It is not valid YAML.
+
+    """
+    sizes: dict[str, int] = {}  # of what has an anchor
+    open_values: list[tuple[str | None, int]] = []  # each with its anchor, and how many values were counted before it
+    count = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            count += sizes.get(event.anchor, _MOST_VALUES)  # one that still grows would hold itself
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            sizes[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            sizes.pop(event.anchor or "", None)
+            open_values.append((event.anchor, count))
+            count += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_values.pop()
+            sizes[anchor or ""] = count - before
+        if count >= _MOST_VALUES or len(open_values) > _DEEPEST:
+            raise ValueError(f"it has over {_MOST_VALUES:,} values, or is nested over {_DEEPEST} deep")
