@@ -15,7 +15,7 @@ __all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 MOST_PIXELS = 1 << 28
-"""Larger images are not decoded: 268 million pixels are 0.8 GB, and some are read at the same time."""
+"""Images with more pixels are not decoded, since 268 million are 0.8 GB, and some are read at the same time."""
 
 _LARGE = "make it smaller, or leave it out"
 

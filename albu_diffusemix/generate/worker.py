@@ -42,15 +42,16 @@ def main() -> int:
     orders = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
     _, fields, prompts = json.loads(orders.readline())
     threading.Thread(target=_listen, args=(orders, inbox, stop), daemon=True).start()
-    teller = _Teller(told)
-    teller.say("ready")
-    try:
-        make_shard(ResolvedOptions.from_json(fields), tuple(prompts), _sources(inbox), teller, stop)
-    except Exception as error:  # noqa: BLE001  the supervisor shows it, in one line
-        known = isinstance(error, (OSError, ValueError))
-        teller.say("error", str(error) if known else f"{type(error).__name__}: {error}")
-        return 1
-    teller.say("sealed")
+    with told:
+        teller = _Teller(told)
+        teller.say("ready")
+        try:
+            make_shard(ResolvedOptions.from_json(fields), tuple(prompts), _sources(inbox), teller, stop)
+        except Exception as error:  # noqa: BLE001  the supervisor shows it, in one line
+            known = isinstance(error, (OSError, ValueError))
+            teller.say("error", str(error) if known else f"{type(error).__name__}: {error}")
+            return 1
+        teller.say("sealed")
     return 0
 
 

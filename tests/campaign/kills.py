@@ -91,7 +91,7 @@ def round_of_kills(
     )
 
 
-def start_run(folder: Path, data: Path, store: Path, *more: object, delay: float = 0.004) -> subprocess.Popen[str]:
+def start_run(folder: Path, data: Path, store: Path, *more: object, delay: float = 0.02) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "campaign.run_main", *arguments(data, store, *more, delay=delay)],
         env=environment(folder),
