@@ -19,15 +19,16 @@ class Negative:
         reject: "blank" images for seeds whose remainder by 3 is not 0, or the status to give for all images.
         fail_on, die_on: Raise, or kill the process, for keys with that in them.
         die_once: A file; the process is killed if it is there, and it is removed.
+        hold: A file; nothing is made as long as it is there.
         log: A file that gets the keys of each batch as it is begun.
         batch_size: Requests at once.
     """
 
     prompts = ("snowy", "sunset", "aurora")
 
-    def __init__(self, delay=0.0, reject="", fail_on="", die_on="", die_once="", log="", batch_size=4):
+    def __init__(self, delay=0.0, reject="", fail_on="", die_on="", die_once="", hold="", log="", batch_size=4):
         self.delay, self.reject, self.fail_on, self.die_on, self.die_once = delay, reject, fail_on, die_on, die_once
-        self.log, self.batch_size = log, batch_size
+        self.hold, self.log, self.batch_size = hold, log, batch_size
         self.fingerprint = f"negative {reject}"
 
     def check_prompt(self, prompt):
@@ -41,6 +42,8 @@ class Negative:
         if self.log:
             with Path(self.log).open("a") as file:
                 file.write("".join(f"{request.key}\n" for request in requests))
+        while self.hold and Path(self.hold).exists():
+            time.sleep(0.02)
         return [self.make(request) for request in requests]
 
     def make(self, request):

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from albu_diffusemix.generate import (
 )
 from albu_diffusemix.prompts import lint_prompt
 from albu_diffusemix.similarity import SimilarityFilter
+from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
 
@@ -46,6 +48,15 @@ def add_commands(commands: Any) -> None:
     generate.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="part i, from 0, of n")
     generate.add_argument("--engine", choices=["local", "ray"], default="local", help="(%(default)s)")
     generate.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster (one is started on this machine)")
+    generate.add_argument(
+        "--runtime-env", type=_json_object, metavar="JSON", help="what Ray sends to its actors, such as your modules"
+    )
+    generate.add_argument(
+        "--gpus-per-worker",
+        type=_share,
+        metavar="N",
+        help="GPUs of a Ray actor, such as 0.5 (1 if the backend uses one)",
+    )
     generate.add_argument("--workers", type=positive, default=1, help="processes (%(default)s)")
     generate.add_argument(
         "--similarity",
@@ -126,6 +137,26 @@ def _spec(text: str) -> BackendSpec:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
     return spec
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object; got {text!r}")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf or (value > 1 and value % 1):
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, or a whole number; got {text!r}")
+    return value
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -18,7 +18,8 @@ from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import GenerateOptions
 from albu_diffusemix.generate.plan import Plan, make_plan, open_backend, open_store, recover, refuse_other_writers
-from albu_diffusemix.generate.ray_engine import import_ray, run_on_ray
+from albu_diffusemix.generate.ray_engine import run_on_ray
+from albu_diffusemix.generate.ray_link import RayLink, connected
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
@@ -55,22 +56,10 @@ def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> 
 
     """
     stop = stop or threading.Event()
-    options = plan.options
-    if options.engine == "ray":
-        import_ray()
-    store = open_store(options, open_backend(options), plan.prompts)
-    if options.shard[1] == 1:
-        refuse_other_writers(store, "wait for it, or share the work out with --shard i/n in each process")
-    tally = Tally(reporter)
-    if options.engine == "ray":
-        run_on_ray(plan, tally, stop)
-    elif options.workers > 1:
-        run_workers(plan, tally, stop)
-    else:
-        make_shard(options, plan.prompts, plan.sources, tally, stop)
-    if not stop.is_set():
-        _complete(plan)
-    return tally.summary(interrupted=stop.is_set())
+    if plan.options.engine != "ray":
+        return _run(plan, reporter, stop, None)
+    with connected(plan.options, stop) as link:
+        return _run(plan, reporter, stop, link)
 
 
 @contextlib.contextmanager
@@ -95,6 +84,25 @@ def stop_on_signals(stop: threading.Event, announce: Callable[[], object]) -> It
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _run(plan: Plan, reporter: Reporter, stop: threading.Event, link: RayLink | None) -> Summary:
+    options = plan.options
+    tally = Tally(reporter)
+    if stop.is_set():
+        return tally.summary(interrupted=True)
+    store = open_store(options, open_backend(options), plan.prompts)
+    if options.shard[1] == 1:
+        refuse_other_writers(store, "wait for it, or share the work out with --shard i/n in each process")
+    if link is not None:
+        run_on_ray(link, plan, tally, stop)
+    elif options.workers > 1:
+        run_workers(plan, tally, stop)
+    else:
+        make_shard(options, plan.prompts, plan.sources, tally, stop)
+    if not stop.is_set():
+        _complete(plan)
+    return tally.summary(interrupted=stop.is_set())
 
 
 def _complete(plan: Plan) -> None:

@@ -157,6 +157,11 @@ class InstructPix2Pix:
 
         return 1 if choose_device(self._settings.device).type == "cpu" else _BATCH_SIZE
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it runs on a CUDA device, where there is one."""
+        return self._settings.device not in ("cpu", "mps")
+
     def provenance(self) -> dict[str, str]:
         """Say what the bits of a counterpart depend on beside the fingerprint: device, dtype, versions, commit.
 

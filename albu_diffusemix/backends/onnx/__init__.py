@@ -123,7 +123,12 @@ class Onnx:
         """How many requests at once suit it."""
         if self._settings.batch_size is not None:
             return self._settings.batch_size
-        return 1 if self._first_provider() == "CPUExecutionProvider" else _GPU_BATCH_SIZE
+        return _GPU_BATCH_SIZE if self.uses_gpu else 1
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it runs on a GPU, where there is one."""
+        return self._first_provider() != "CPUExecutionProvider"
 
     def provenance(self) -> dict[str, str]:
         """Say what the bits of a counterpart depend on beside the fingerprint: provider, versions, commit.
