@@ -82,10 +82,11 @@ class Background:
 
 def finish_here(data, store):
     """Run the local engine, as soon as the actors that are left have seen that their driver is gone."""
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             return make(data, store)
         except ValueError as error:
-            if "is being written by a live process" not in str(error):
+            if "is being written by a live process" not in str(error) or time.monotonic() > end:
                 raise
             time.sleep(0.5)

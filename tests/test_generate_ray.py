@@ -21,14 +21,15 @@ from job_files import (
     make,
     make_data,
     options_of,
+    spec,
     start,
     wait_for,
 )
 from ray_clusters import PATIENCE, cluster_of, finish_here
 
-from albu_diffusemix.generate import make_plan, ray_engine
+from albu_diffusemix.generate import make_plan, ray_engine, ray_worker
 from albu_diffusemix.generate.plan import open_backend, open_store
-from albu_diffusemix.generate.ray_worker import Maker
+from albu_diffusemix.generate.ray_worker import IDLE, Maker
 
 COUNT = 24
 
@@ -103,7 +104,7 @@ def test_a_stop_reaches_the_actors_and_the_next_run_goes_on(data, store, whole):
             stop.set()
 
     stop = threading.Event()
-    summary = make_on_ray(data, store, Stopping(), stop, backend={"name": "negative", "delay": 0.3})
+    summary = make_on_ray(data, store, Stopping(), stop, backend=spec(delay=0.2), workers=1)
     assert summary.interrupted
     assert 0 < summary.made == len(content(store)) < COUNT
     make_on_ray(data, store)
@@ -124,7 +125,7 @@ def test_ray_leaves_sigterm_to_its_owner(data, store):
 
 
 def test_a_polite_signal_finishes_what_the_actors_have_in_hand(data, store, tmp_path):
-    process = start(tmp_path, arguments(data, store, "--engine", "ray", "--workers", 2, delay=0.2))
+    process = start(tmp_path, arguments(data, store, "--engine", "ray", delay=0.2))
     wait_for(lambda: bytes_written(store), process)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=PATIENCE)
@@ -180,13 +181,17 @@ def test_a_cluster_that_is_not_there_is_one_line_and_leaves_no_store(data, store
     assert not store.exists()
 
 
+def job_of(data, store, **options):
+    """What an actor of a run into an empty store is told."""
+    given = options_of(data, store, engine="ray", workers=2, **options)
+    plan = make_plan(given)
+    open_store(given, open_backend(given), plan.prompts)
+    return ray_engine._actor_job(plan)
+
+
 @pytest.fixture
 def job(data, store):
-    """What an actor of a run into an empty store is told."""
-    options = options_of(data, store, engine="ray", workers=2)
-    plan = make_plan(options)
-    open_store(options, open_backend(options), plan.prompts)
-    return ray_engine._actor_job(plan)
+    return job_of(data, store)
 
 
 def problem(job):
@@ -235,6 +240,20 @@ def test_relative_paths_in_a_backends_spec_start_where_the_command_was_given(job
     monkeypatch.chdir("/")
     assert Maker(list(job._replace(folder=str(tmp_path)))).check() == ""
     assert Path.cwd() == tmp_path
+
+
+def test_an_actor_that_nobody_asks_for_rows_ends_itself(data, store, tmp_path, monkeypatch):
+    hold = tmp_path / "hold"
+    hold.touch()
+    ended = threading.Event()
+    monkeypatch.setattr("os._exit", lambda _: ended.set())
+    monkeypatch.setattr(ray_worker, "_SILENCE", 0)
+    maker = Maker(list(job_of(data, store, backend=spec(hold=str(hold)))))
+    maker.make([[str(data / "class0/000.png"), "class0/000.png"]])
+    assert ended.wait(PATIENCE)
+    hold.unlink()
+    while IDLE not in maker.rows():
+        pass
 
 
 @pytest.mark.parametrize(
@@ -292,9 +311,9 @@ def test_a_head_that_dies_is_one_line_and_a_local_run_makes_the_rest(data, store
         wait_for(lambda: bytes_written(store), process)
         cluster.remove_node(cluster.head_node, allow_graceful=False)
         _, err = process.communicate(timeout=PATIENCE)
+        finish_here(data, store)
     assert process.returncode == 2
     said = [line for line in err.splitlines() if line.startswith("albu-diffusemix: ")]
     assert len(said) == 1, err
     assert "does not answer any more" in said[0]
-    finish_here(data, store)
     assert content(store) == whole

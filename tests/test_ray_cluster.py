@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -170,7 +171,10 @@ def test_a_node_that_is_not_like_the_driver_ends_the_run_with_its_name(
     assert Store.open(store).status().failures == 0
 
 
-def test_users_modules_travel_in_a_runtime_env(cluster, data, store, whole, tmp_path, monkeypatch):
+def test_users_modules_travel_in_a_runtime_env_and_sources_stay_where_they_are(
+    cluster, data, store, whole, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(data.parent)
     (tmp_path / "code").mkdir()
     (tmp_path / "code/their_backends.py").write_text(
         "from albu_diffusemix.backends import register_backend\nregister_backend('theirs', 'job_backends:Negative')\n"
@@ -178,7 +182,7 @@ def test_users_modules_travel_in_a_runtime_env(cluster, data, store, whole, tmp_
     monkeypatch.syspath_prepend(tmp_path / "code")
     make_there(
         cluster,
-        data,
+        Path(data.name),
         store,
         backend="theirs",
         modules=("their_backends",),
@@ -195,10 +199,16 @@ def test_a_backend_that_needs_no_gpu_takes_none(cluster, data, store, hold):
     assert run.result().made == COUNT
 
 
-def test_a_share_of_a_gpu_is_taken_where_it_is_asked_for(cluster, data, store):
-    reporter = Silent()
-    make_there(cluster, data, store, reporter, gpus_per_worker=0.5)
-    assert reporter.notes[-1] == "1 of 2 actors placed"
+def test_a_share_of_a_gpu_is_taken_where_it_is_asked_for(cluster, data, store, tmp_path, monkeypatch):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/gpu_backends.py").write_text(
+        "import os\nfrom pathlib import Path\nimport job_backends\n"
+        f"(Path({str(tmp_path)!r}) / f'gpu-{{os.getpid()}}').write_text(str(os.environ.get('CUDA_VISIBLE_DEVICES')))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    sent = {"modules": ("gpu_backends",), "runtime_env": {"working_dir": str(tmp_path / "code")}}
+    make_there(cluster, data, store, gpus_per_worker=0.5, **sent)
+    assert {path.read_text() for path in tmp_path.glob("gpu-*") if path.name != f"gpu-{os.getpid()}"} == {"0"}
 
 
 def test_a_signal_ends_a_run_none_of_whose_actors_has_room(cluster, data, store, tmp_path):
