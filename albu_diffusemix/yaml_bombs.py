@@ -24,7 +24,7 @@ def refuse_yaml_bomb(text: str) -> None:
     count = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            count += sizes.get(event.anchor, _MOST_VALUES)  # one that still grows would hold itself
+            count += sizes.get(event.anchor or "", _MOST_VALUES)  # one that still grows would hold itself
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
             sizes[event.anchor or ""] = 1

@@ -20,6 +20,7 @@ class Negative:
         reject: "blank" images for seeds whose remainder by 3 is not 0, or the status to give for all images.
         fail_on, die_on: Raise, or kill the process, for keys with that in them.
         die_once: A file; the process is killed if it is there, and it is removed.
+        hold: A file; nothing is made as long as it is there.
         hang_on: For keys with that in them, hang in a call that no signal interrupts.
         nearest: The prompt that is used in place of any other.
         log: A file that gets the keys of each batch as it is begun.
@@ -29,10 +30,20 @@ class Negative:
     prompts = ("snowy", "sunset", "aurora")
 
     def __init__(
-        self, delay=0.0, reject="", fail_on="", die_on="", die_once="", hang_on="", nearest="", log="", batch_size=4
+        self,
+        delay=0.0,
+        reject="",
+        fail_on="",
+        die_on="",
+        die_once="",
+        hold="",
+        hang_on="",
+        nearest="",
+        log="",
+        batch_size=4,
     ):
         self.delay, self.reject, self.fail_on, self.die_on, self.die_once = delay, reject, fail_on, die_on, die_once
-        self.hang_on, self.nearest = hang_on, nearest
+        self.hold, self.hang_on, self.nearest = hold, hang_on, nearest
         self.log, self.batch_size = log, batch_size
         self.fingerprint = f"negative {reject}"
 
@@ -47,6 +58,8 @@ class Negative:
         if self.log:
             with Path(self.log).open("a") as file:
                 file.write("".join(f"{request.key}\n" for request in requests))
+        while self.hold and Path(self.hold).exists():
+            time.sleep(0.02)
         return [self.make(request) for request in requests]
 
     def make(self, request):

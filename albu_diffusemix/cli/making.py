@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ def add_commands(commands: Any) -> None:
     generate.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="part i, from 0, of n")
     generate.add_argument("--engine", choices=["local", "ray"], default="local", help="(%(default)s)")
     generate.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster (one is started on this machine)")
+    generate.add_argument(
+        "--runtime-env", type=_json_object, metavar="JSON", help="what Ray sends to its actors, such as your modules"
+    )
+    generate.add_argument(
+        "--gpus-per-worker",
+        type=_share,
+        metavar="N",
+        help="GPUs of a Ray actor, such as 0.5 (1 if the backend uses one)",
+    )
     generate.add_argument("--workers", type=positive, default=1, help="processes (%(default)s)")
     generate.add_argument(
         "--similarity",
@@ -154,6 +164,26 @@ def _spec(text: str) -> BackendSpec:
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         raise argparse.ArgumentTypeError(f"{shown!r} is not valid JSON: {error}") from error
     return spec
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object; got {text!r}")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf or (value > 1 and value % 1):
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, or a whole number; got {text!r}")
+    return value
 
 
 def _shard(text: str) -> tuple[int, int]:

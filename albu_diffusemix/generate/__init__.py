@@ -5,6 +5,7 @@ what that will cost. A run can be killed at any moment and started again: done m
 options give the same counterparts whatever the engine, the number of workers, the order or the interruptions.
 """
 
+import contextlib
 import threading
 from datetime import datetime, timezone
 from importlib import metadata
@@ -15,7 +16,8 @@ from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import refusal_of
 from albu_diffusemix.generate.plan import Plan, alone, existing_store, make_plan, recover, resolve
-from albu_diffusemix.generate.ray_engine import import_ray, run_on_ray
+from albu_diffusemix.generate.ray_engine import run_on_ray
+from albu_diffusemix.generate.ray_link import RayLink, connected
 from albu_diffusemix.generate.readers import Readers
 from albu_diffusemix.generate.reading import UNREADABLE
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
@@ -62,23 +64,25 @@ def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> 
     """
     stop = stop or threading.Event()
     options = plan.options
-    if options.engine == "ray":
-        import_ray()
     tally = Tally(reporter)
     missing = 0
-    with alone(options.store, options.shard, "wait for it, or share the work out with --shard i/n in each process"):
+    with contextlib.ExitStack() as held:
+        doing = "wait for it, or share the work out with --shard i/n in each process"
+        held.enter_context(alone(options.store, options.shard, doing))
+        link = held.enter_context(connected(options, stop)) if options.engine == "ray" else None
         recover(options)
-        _make(plan, tally, stop)
+        if not stop.is_set():
+            _make(plan, tally, stop, link)
         _refuse_useless_backend(options, tally, stop)
         if not stop.is_set():
             missing = _complete(plan, reporter)
     return tally.summary(interrupted=stop.is_set(), missing=missing)
 
 
-def _make(plan: Plan, tally: Tally, stop: threading.Event) -> None:
+def _make(plan: Plan, tally: Tally, stop: threading.Event, link: RayLink | None) -> None:
     options = plan.options
-    if options.engine == "ray":
-        run_on_ray(plan, tally, stop)
+    if link is not None:
+        run_on_ray(link, plan, tally, stop)
     elif options.workers > 1:
         run_workers(plan, tally, stop)
     else:

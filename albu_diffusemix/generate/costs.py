@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, batch_size_of, refusal_of
 from albu_diffusemix.generate.plan import Plan, existing_store, open_backend
-from albu_diffusemix.generate.ray_engine import import_ray
+from albu_diffusemix.generate.ray_link import require_ray
 from albu_diffusemix.generate.readers import Readers
 from albu_diffusemix.generate.reading import read_ahead
 from albu_diffusemix.generate.reports import Outcome
@@ -52,7 +52,7 @@ def estimate(plan: Plan) -> Estimate:
     """
     options = plan.options
     if options.engine == "ray":
-        import_ray()
+        require_ray()
     backend = open_backend(options)
     batch = batch_size_of(backend)
 

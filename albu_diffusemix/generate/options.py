@@ -36,6 +36,9 @@ class GenerateOptions:
         shard: `(i, n)`: only the sources whose key's hash leaves the remainder i when divided by n.
         engine: "local" or "ray".
         ray_address: A Ray cluster; None starts Ray on this machine.
+        runtime_env: Ray's `runtime_env` for the actors, such as `{"working_dir": "."}`; None for none.
+        gpus_per_worker: GPUs that each Ray actor takes, fractions allowed; None takes one where the backend uses one
+            and the cluster has some.
         workers: Processes that make counterparts; with the local engine, 1 is this process itself.
         similarity: Options of `albu_diffusemix.similarity.SimilarityFilter`, `low` and `high` among them, to reject
             counterparts too far from their sources, or too near.
@@ -67,6 +70,8 @@ class GenerateOptions:
     shard: tuple[int, int] = (0, 1)
     engine: Engine = "local"
     ray_address: str | None = None
+    runtime_env: Mapping[str, Any] | None = None
+    gpus_per_worker: float | None = None
     workers: int = 1
     similarity: Mapping[str, Any] | None = None
     retry_failed: bool = False

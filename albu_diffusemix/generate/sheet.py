@@ -85,13 +85,12 @@ def _cell(image: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:
     shown = fit(image, _CELL)
     width = shown.shape[1]
     beside = (_CELL - width) // 2
-    cell = cv2.copyMakeBorder(
-        shown, _MARGIN, _CAPTION, _MARGIN + beside, _CELL - width - beside, cv2.BORDER_CONSTANT, value=_PAPER
-    )
+    sides = (_MARGIN, _CAPTION, _MARGIN + beside, _CELL - width - beside)
+    cell = np.asarray(cv2.copyMakeBorder(shown, *sides, cv2.BORDER_CONSTANT, value=_PAPER), np.uint8)
     caption = printable(caption)
     short = caption if len(caption) <= _LONGEST_CAPTION else f"...{caption[3 - _LONGEST_CAPTION :]}"
     draw_text(cell, short, (_MARGIN, cell.shape[0] - 5), _FONT_SCALE, _INK)
-    return np.asarray(cell, np.uint8)
+    return cell
 
 
 def _padded(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

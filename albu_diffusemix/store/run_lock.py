@@ -17,7 +17,7 @@ from pathlib import Path
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.locks import EXCLUSIVE, still_there, try_lock
 
-__all__ = ["RUNS", "hold_run"]
+__all__ = ["RUNS", "hold_run", "lock_file"]
 
 RUNS = "runs"
 
@@ -25,6 +25,11 @@ _STARTING = "starting"
 _LOCK = re.compile(r"(\d+)-of-([1-9]\d*)\.lock")
 _PAUSE = 0.05
 _STARTING_SECONDS = 60.0  # others hold that lock for some milliseconds
+
+
+def lock_file(root: Path, shard: tuple[int, int]) -> Path:
+    """Return the file that the run which makes a shard holds its lock on."""
+    return root / RUNS / f"{shard[0]}-of-{shard[1]}.lock"
 
 
 @contextlib.contextmanager
@@ -47,7 +52,7 @@ def hold_run(root: Path, shard: tuple[int, int], doing: str, grace: float) -> It
         yield
     finally:
         with contextlib.suppress(OSError, StoreError):  # what is left is removed by the next run
-            _tidy(root, _name(shard), created=created)
+            _tidy(root, lock_file(root, shard), created=created)
         os.close(handle)
 
 
@@ -56,7 +61,7 @@ def _claim(root: Path, shard: tuple[int, int], doing: str, end: float) -> int:
         with _starting(root), explained("write in", root / RUNS):
             rivals = _rivals(root / RUNS, shard)
             if not rivals:
-                handle = _open(root / RUNS / _name(shard))
+                handle = _open(lock_file(root, shard))
                 try_lock(handle, EXCLUSIVE)
                 return handle
         if time.monotonic() > end:
@@ -123,17 +128,13 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return (one[0] - other[0]) % math.gcd(one[1], other[1]) == 0
 
 
-def _tidy(root: Path, own: str, *, created: bool) -> None:
+def _tidy(root: Path, own: Path, *, created: bool) -> None:
     folder = root / RUNS
     with _starting(root):
-        (folder / own).unlink(missing_ok=True)
+        own.unlink(missing_ok=True)
         if any(path.name != _STARTING for path in folder.iterdir()):
             return
         (folder / _STARTING).unlink()
         folder.rmdir()
         if created and not any(root.iterdir()):
             root.rmdir()
-
-
-def _name(shard: tuple[int, int]) -> str:
-    return f"{shard[0]}-of-{shard[1]}.lock"

@@ -158,6 +158,11 @@ class InstructPix2Pix:
             return 1
         return self._settings.batch_size or _BATCH_SIZE
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it runs on a CUDA device, where there is one."""
+        return self._settings.device not in ("cpu", "mps")
+
     def provenance(self) -> dict[str, str]:
         """Say what bits depend on beside the fingerprint: device, dtype, threads of a CPU, versions, commit.
 

@@ -121,9 +121,12 @@ class Onnx:
     @property
     def batch_size(self) -> int:
         """How many images are drawn at once: one on a CPU, so that no byte of an image can depend on its place."""
-        if self._first_provider() == "CPUExecutionProvider":
-            return 1
-        return self._settings.batch_size or _GPU_BATCH_SIZE
+        return (self._settings.batch_size or _GPU_BATCH_SIZE) if self.uses_gpu else 1
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it runs on a GPU, where there is one."""
+        return self._first_provider() != "CPUExecutionProvider"
 
     def provenance(self) -> dict[str, str]:
         """Say what the bits of a counterpart depend on beside the fingerprint: provider, versions, commit.
