@@ -4,7 +4,6 @@ The data set is looked at as training will see it: its images go through the sam
 """
 
 import difflib
-import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from albu_diffusemix.backends.precomputed.matching import SAME_ROOT, Cause, Expl
 from albu_diffusemix.functional import check_image, to_rgb
 from albu_diffusemix.generate.scan import find_sources
 from albu_diffusemix.images import read_image
-from albu_diffusemix.import_paths import append_working_directory
+from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.store import Store, StoreError
 from albu_diffusemix.store.keys import normalise_key
 
@@ -199,7 +198,7 @@ def open_data(data: str, store: Path) -> Data:
     module, colon, attribute = data.partition(":")
     if not (module and colon and attribute):
         raise ValueError(f"{data!r} is no image folder, manifest or 'module:dataset', such as 'my_project.data:train'")
-    found = _attribute(_import(module), attribute)
+    found = _attribute(import_asked_for(module), attribute)
     is_data = hasattr(found, "__getitem__") or hasattr(found, "__iter__")
     if isinstance(found, type) or (callable(found) and not is_data):
         found = _call(found, data)
@@ -254,14 +253,6 @@ def _cause(sample: Sample, store: Store, explainer: Explainer, on_mismatch: Mism
     if find(store, sample.image, key, None, on_mismatch).rows:
         return None
     return explainer.explain(sample.image, key)
-
-
-def _import(module: str) -> Any:
-    append_working_directory()
-    try:
-        return importlib.import_module(module)
-    except Exception as error:
-        raise ValueError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _attribute(module: Any, name: str) -> Any:

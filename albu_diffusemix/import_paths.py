@@ -5,11 +5,13 @@ and a file `queue.py` in it would run in place of the standard library's. `-P` w
 option; `-I` would, but drops PYTHONPATH and the packages of the user.
 """
 
+import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
-__all__ = ["append_working_directory", "leave_out_working_directory", "module_command", "module_environment"]
+__all__ = ["import_asked_for", "leave_out_working_directory", "module_command", "module_environment"]
 
 _PYTHONPATH = "PYTHONPATH"
 
@@ -31,11 +33,28 @@ sys.exit(import_module(module).main())
 """
 
 
-def append_working_directory() -> None:
-    """Let modules be found in the working directory too, after all other places."""
+def import_asked_for(module: str) -> ModuleType:
+    """Import a module of the user, also from the working directory: that is looked into after all other places.
+
+    Args:
+        module: Its full name.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: It cannot be imported, whatever its code raises, SystemExit too.
+
+    """
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        advice = "; check the name and PYTHONPATH" if isinstance(error, ImportError) else ""
+        reason = f"{type(error).__name__}: {error}{advice}"
+        raise ValueError(f"module {module!r} cannot be imported: {reason}") from error
 
 
 def leave_out_working_directory() -> None:

@@ -137,3 +137,29 @@ def test_workers_find_what_pythonpath_names(hostile, tmp_path):
     words = ("generate", ".", "-o", "../x.dm", "--backend", "procedural", "--size", "32", "--import", "colours")
     status, output, _ = run(hostile, *words, "--workers", 2, PYTHONPATH=str(tmp_path / "mine"))
     assert status == 0, output
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        (r"raise RuntimeError('\x1b[2J boom\nsecond')", r"RuntimeError: \x1b[2J boom second"),
+        ("def (", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise SystemExit", "SystemExit"),
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "doctor"])
+def test_a_module_that_was_asked_for_and_cannot_be_imported_is_one_line(hostile, code, complaint, command):
+    (hostile / "broken.py").write_text(code)
+    image = picture(0, 48, 64)
+    make_store(hostile.parent / "flowers.dm", Entry("class0/000.png", image, counterpart_of(image, 32, 48)))
+    commands = {
+        "generate": ("generate", ".", "-o", "../x.dm", "--backend", "procedural", "--import", "broken"),
+        "doctor": ("doctor", "broken:train", "../flowers.dm"),
+    }
+    status, output, _ = run(hostile, *commands[command])
+    assert status == 2, output
+    assert "module 'broken' cannot be imported: " + complaint in output
+    assert output.count("\n") == 1
+    assert not (hostile.parent / "x.dm").exists()

@@ -1,7 +1,6 @@
 """What a run is going to do: its sources, compared with what the store has."""
 
 import contextlib
-import importlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOpt
 from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.sheet import SHOWN, spread
 from albu_diffusemix.generate.variants import choose_prompts, find_missing, variants_of
-from albu_diffusemix.import_paths import append_working_directory
+from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.store import Recipe, Store, refuse_other_files
 from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.recipe import STORE_JSON
@@ -166,11 +165,7 @@ def import_modules(modules: Iterable[str]) -> None:
 
     """
     for module in modules:
-        append_working_directory()
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"module {module!r} cannot be imported: {error}; check the name and PYTHONPATH") from error
+        import_asked_for(module)
 
 
 def open_store(options: ResolvedOptions, backend: Backend, prompts: tuple[str, ...]) -> Store:
