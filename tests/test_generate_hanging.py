@@ -156,15 +156,16 @@ def test_a_second_signal_ends_all_processes_though_a_backend_hangs_in_each(data,
     wait_until_gone(started)
 
 
-def test_a_second_signal_ends_workers_that_were_told_to_stop(data, store, running):
+@pytest.mark.parametrize(("second", "status"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_workers_that_were_told_to_stop_and_hang_end_with_their_supervisor(data, store, running, second, status):
     process = running(data, store, "--workers", 2, hang_on="/003", batch_size=1, log=str(store.with_name("log")))
     wait_for(lambda: "/003" in log_of(store), process)
     process.send_signal(signal.SIGTERM)
     wait_for_word("finishing", process)
     wait_for(lambda: len(children(process)) == 1, process)  # the other one has sealed its part
     started = children(process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 130
+    process.send_signal(second)
+    assert process.wait(timeout=60) == status
     wait_until_gone(started)
 
 

@@ -21,7 +21,7 @@ __all__ = ["RUNS", "hold_run", "lock_file"]
 
 RUNS = "runs"
 
-_STARTING = "starting"
+_STARTING, _NEW = "starting", "new"
 _LOCK = re.compile(r"(\d+)-of-([1-9]\d*)\.lock")
 _PAUSE = 0.05
 _STARTING_SECONDS = 60.0  # others hold that lock for some milliseconds
@@ -46,13 +46,12 @@ def hold_run(root: Path, shard: tuple[int, int], doing: str, grace: float) -> It
         StoreError: Another run has a source of this shard, or the lock cannot be made.
 
     """
-    created = not root.exists()
     handle = _claim(root, shard, doing, time.monotonic() + grace)
     try:
         yield
     finally:
         with contextlib.suppress(OSError, StoreError):  # what is left is removed by the next run
-            _tidy(root, lock_file(root, shard), created=created)
+            _tidy(root, lock_file(root, shard))
         os.close(handle)
 
 
@@ -93,12 +92,23 @@ def _open(path: Path) -> int:
     end = time.monotonic() + _STARTING_SECONDS
     with explained("create", path.parent.parent):
         while True:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             try:
                 return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:
                 if time.monotonic() > end:
                     raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the locks; whoever makes the store's folder for it leaves word that it may be removed."""
+    try:
+        folder.parent.mkdir(parents=True)
+    except FileExistsError:
+        folder.mkdir(exist_ok=True)
+        return
+    folder.mkdir(exist_ok=True)
+    (folder / _NEW).touch()
 
 
 def _rivals(folder: Path, shard: tuple[int, int]) -> list[str]:
@@ -128,13 +138,15 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return (one[0] - other[0]) % math.gcd(one[1], other[1]) == 0
 
 
-def _tidy(root: Path, own: Path, *, created: bool) -> None:
+def _tidy(root: Path, own: Path) -> None:
     folder = root / RUNS
     with _starting(root):
         own.unlink(missing_ok=True)
-        if any(path.name != _STARTING for path in folder.iterdir()):
+        found = {path.name for path in folder.iterdir()}
+        if found - {_STARTING, _NEW}:
             return
-        (folder / _STARTING).unlink()
+        for name in found:
+            (folder / name).unlink()
         folder.rmdir()
-        if created and not any(root.iterdir()):
+        if _NEW in found and not any(root.iterdir()):
             root.rmdir()
