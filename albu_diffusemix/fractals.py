@@ -110,7 +110,7 @@ class FractalLibrary:
 
         Raises:
             OSError: The file cannot be opened.
-            ValueError: There is no such number, or the file is no readable image.
+            ValueError: There is no such number, or the file is not a readable image.
 
         """
         if not 0 <= index < len(self._paths):

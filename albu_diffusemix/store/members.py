@@ -254,10 +254,13 @@ def _pax_path(payload: bytes) -> str:
 
 def _next_data(file: BinaryIO, start: int, size: int) -> int:
     """Return the first block from `start` on that lies on the disk: the holes of a sparse file may be endless."""
+    before = os.lseek(file.fileno(), 0, os.SEEK_CUR)  # the file's buffer relies on that
     try:
         at = os.lseek(file.fileno(), start, os.SEEK_DATA)
     except OSError as error:
         return size if error.errno == errno.ENXIO else start
+    finally:
+        os.lseek(file.fileno(), before, os.SEEK_SET)
     return at - at % _BLOCK
 
 
