@@ -106,7 +106,7 @@ def test_a_polite_signal_finishes_the_batch_seals_and_ends_with_130(data, store,
     assert content(store) == whole
 
 
-def test_a_second_ctrl_c_ends_at_once_and_what_was_acknowledged_stays(store, running):
+def test_a_second_ctrl_c_ends_at_once_and_what_was_acknowledged_stays(data, store, running, whole):
     process = running(delay=0.2)
     process.send_signal(signal.SIGINT)
     for line in process.stderr:
@@ -117,7 +117,9 @@ def test_a_second_ctrl_c_ends_at_once_and_what_was_acknowledged_stays(store, run
     assert process.returncode == 130
     assert "albu-diffusemix: interrupted" in err
     assert "Traceback" not in err
-    assert len(content(store)) > 0
+    assert images_so_far(store) > 0
+    assert generate(data, store) == 0
+    assert content(store) == whole
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_work_is_done_again(store, running, whole):
