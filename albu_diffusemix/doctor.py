@@ -245,7 +245,7 @@ def summarise(findings: Iterable[Finding]) -> Coverage:
 
 def _cause(sample: Sample, store: Store, explainer: Explainer, on_mismatch: Mismatch) -> Cause | None:
     if sample.image is None:
-        return Cause("the image cannot be read", sample.problem, "mend it, or leave it out")
+        return Cause("the image cannot be read", sample.problem, "repair it, or leave it out")
     try:
         key = None if sample.key is None else normalise_key(sample.key)
     except StoreError as error:

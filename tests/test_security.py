@@ -198,6 +198,7 @@ def test_a_manifest_that_cannot_be_used_is_one_line(made, tmp_path, capsys, name
         ('{"file": "class0/000.png/p.png", "prompt": "p", "seed": 1e400}', "1e400"),
         ('{"file": "class0/000.png/p.png", "prompt": "p", "seed": -5}', "seed -5: give an int"),
         ('{"file": "class0/000.png/p.png", "prompt": "p", "seed": "5"}', "seed '5': give an int"),
+        ('{"file": "class0/000.png/p.png", "prompt": "p", "seed": true}', "seed True: give an int"),
         ('{"file": "class0/000.png/p.png", "prompt": "\\ud800", "seed": 5}', "surrogates not allowed"),
         ('{"file": "class0/000.png/p.png", "prompt": 7, "seed": 5}', "encode"),
         ("[]", "list indices"),

@@ -156,23 +156,17 @@ def _in_dashes(name: str) -> str:
 
 
 def _spec(text: str) -> BackendSpec:
-    if not text.lstrip().startswith("{"):
-        return text
-    try:
-        spec: BackendSpec = parse_json(text)
-    except ValueError as error:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        raise argparse.ArgumentTypeError(f"{shown!r} is not valid JSON: {error}") from error
-    return spec
+    return _json_object(text) if text.lstrip().startswith("{") else text
 
 
 def _json_object(text: str) -> dict[str, Any]:
+    shown = repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+        raise argparse.ArgumentTypeError(f"{shown} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"must be a JSON object; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a JSON object; got {shown}")
     return value
 
 

@@ -39,7 +39,7 @@ def make_shard(
     Args:
         options: The job.
         prompts: The effects to choose from.
-        sources: May come slowly. None among them asks to finish what is in hand and to look at the store anew.
+        sources: May come slowly. None among them asks to finish what is in hand and to look at the store again.
         reporter: Hears of each counterpart when the store has acknowledged it.
         stop: When set, the batch in hand is finished and the part sealed.
 

@@ -80,7 +80,7 @@ def uint32(value: object, what: str) -> int:
         StoreError: It is not.
 
     """
-    if not isinstance(value, int) or not 0 <= value < 1 << 32:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 32:
         raise StoreError(f"{what} {value!r}: give an int from 0 to 4294967295")
     return value
 
