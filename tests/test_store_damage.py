@@ -438,7 +438,7 @@ def test_a_crafted_offset_reads_nothing_beyond_its_part(path, monkeypatch):
 )
 def test_a_file_that_is_not_named_as_a_part_is_named_and_passed_over(path, name):
     shutil.copy(part_file(path), path / "parts" / name)
-    complaint = f"{printable(name)}: it is not named as a part and is passed over"
+    complaint = f"{printable(name)}: it is not a file named as a part and is passed over"
     with pytest.warns(UserWarning, match=re.escape(complaint)):
         assert found(Store.open(path)) == set(range(COUNT))
     with pytest.warns(UserWarning, match=re.escape(complaint)):

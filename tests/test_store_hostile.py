@@ -1,6 +1,7 @@
 """Indexes that somebody made up, valid checks and all: they are refused or give right answers, and nothing else."""
 
 import json
+import os
 import random
 import resource
 import shutil
@@ -183,6 +184,19 @@ def test_a_reader_without_any_handle_left_says_what_to_raise(path):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert store.read(row) == picture(0)
+
+
+@pytest.mark.parametrize("name", ["store.json", "index/merged.idx", "parts/part-00000.idx", "parts/part-00007.tar"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_fifo_in_a_store_makes_nobody_wait(path, capsys, name):
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    for command in ("status", "verify"):
+        assert main([command, str(path)]) in (0, 1, 2)
+    out, err = capsys.readouterr()
+    assert "is a FIFO" in out + err or "is passed over" in out + err
+    if name != "store.json":
+        assert len(list(Store.open(path).rows())) == COUNT
 
 
 def test_a_part_of_a_terabyte_that_is_almost_empty_ends_no_reader(path):

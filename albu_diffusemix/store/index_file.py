@@ -32,6 +32,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked
 from albu_diffusemix.store.keys import check_name
 from albu_diffusemix.store.rows import ENCODINGS, ROW, Part
@@ -87,7 +88,7 @@ def read_file(path: Path, *, mapped: bool) -> Contents:
         StoreError: The file is missing, cut off, damaged or of a newer format.
 
     """
-    with explained("read", path), path.open("rb") as file:
+    with explained("read", path), open_regular(path) as file:
         if file.seek(0, io.SEEK_END) == 0:
             raise StoreError(f"{path} is damaged: it is empty")
         file.seek(0)

@@ -26,7 +26,7 @@ class Listing(NamedTuple):
         sealed: Names of the sealed parts, in `part_order`.
         open: Names of the parts in progress, likewise.
         indexes: Names of the parts that have an index, likewise.
-        strays: Other files.
+        strays: Other files, and what is not a regular file.
         folders: Folders, which are not part of a store.
 
     """
@@ -39,7 +39,9 @@ class Listing(NamedTuple):
 
     def stray_problems(self) -> list[Problem]:
         """Name the files that are passed over."""
-        return [Problem(printable(name), "", "it is not named as a part and is passed over") for name in self.strays]
+        return [
+            Problem(printable(name), "", "it is not a file named as a part and is passed over") for name in self.strays
+        ]
 
 
 def list_parts(folder: Path) -> Listing:
@@ -60,7 +62,7 @@ def list_parts(folder: Path) -> Listing:
                 continue
             ending = next((ending for ending in by_ending if entry.name.endswith(ending)), "")
             name = entry.name.removesuffix(ending)
-            if ending and _is_name(name):
+            if ending and _is_name(name) and entry.is_file():
                 by_ending[ending].append(name)
             else:
                 strays.append(entry.name)

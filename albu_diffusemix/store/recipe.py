@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked, write_beside
 from albu_diffusemix.store.locks import locked
 from albu_diffusemix.text import parse_json, printable
@@ -153,7 +154,8 @@ def load(root: Path) -> dict[str, Any]:
     with explained("read", path):
         if not path.exists():
             raise StoreError(f"{root} {_without_json(root)}")
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     version = _version(data)
     if version > VERSION:
         raise StoreError(f"{root} has format version {version}, newer than {VERSION}: update albu-diffusemix")
