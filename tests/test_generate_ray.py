@@ -265,7 +265,7 @@ def test_gpus_come_from_the_backend_or_from_the_option(data, store, monkeypatch,
         ("--gpus-per-worker", "1.5", "must be a number from 0 to 1, or a whole number"),
         ("--gpus-per-worker", "nan", "must be a number from 0 to 1, or a whole number"),
         ("--runtime-env", "[1]", "must be a JSON object"),
-        ("--runtime-env", "{", "is no JSON"),
+        ("--runtime-env", "{", "is not valid JSON"),
     ],
 )
 def test_a_flag_for_ray_that_cannot_be_is_refused(data, store, capsys, flag, value, expected):
