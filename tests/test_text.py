@@ -1,10 +1,12 @@
 """What comes from outside is shown in one line of printable characters, and JSON raises nothing but ValueError."""
 
+import warnings
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albu_diffusemix.text import parse_json, printable
+from albu_diffusemix.text import make_output_printable, parse_json, printable
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,10 @@ def test_json_that_cannot_be_used_is_a_value_error(text, complaint):
 
 def test_json_that_can_be_used_is_returned():
     assert parse_json(b'{"seed": 1e3, "prompts": ["caf\xc3\xa9"]}') == {"seed": 1000.0, "prompts": ["caf\u00e9"]}
+
+
+def test_a_warning_is_one_printable_line_without_a_line_of_code(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    make_output_printable()
+    shown = warnings.formatwarning("a\n\x1b[2J", UserWarning, "file\udce9.py", 3)
+    assert shown == "file\\udce9.py:3: UserWarning: a\\n\\x1b[2J\n"
