@@ -17,8 +17,8 @@ from albu_diffusemix.functional import check_image, to_rgb
 from albu_diffusemix.generate.scan import find_sources
 from albu_diffusemix.images import read_image
 from albu_diffusemix.import_paths import import_asked_for
-from albu_diffusemix.store import Store, StoreError
-from albu_diffusemix.store.keys import normalise_key
+from albu_diffusemix.keys import normalise_key
+from albu_diffusemix.store import Store
 
 __all__ = ["Coverage", "Files", "Finding", "Items", "Sample", "examine", "open_data", "summarise"]
 
@@ -248,8 +248,8 @@ def _cause(sample: Sample, store: Store, explainer: Explainer, on_mismatch: Mism
         return Cause("the image cannot be read", sample.problem, "repair it, or leave it out")
     try:
         key = None if sample.key is None else normalise_key(sample.key)
-    except StoreError as error:
-        return Cause("its key can be none in a store", str(error), SAME_ROOT)
+    except ValueError as error:
+        return Cause("its key is not valid in a store", str(error), SAME_ROOT)
     if find(store, sample.image, key, None, on_mismatch).rows:
         return None
     return explainer.explain(sample.image, key)

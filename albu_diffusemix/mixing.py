@@ -28,7 +28,7 @@ from albu_diffusemix.functional import (
 )
 from albu_diffusemix.masks import MASKS
 
-__all__ = ["Blending", "Concatenating", "Mixing", "TracedCall", "trace", "unmixed_images"]
+__all__ = ["BaseMix", "CounterpartMixin", "FractalMixin", "TracedCall", "trace", "unmixed_images"]
 
 _unmixed: Counter[tuple[int, str]] = Counter()
 _trace: ContextVar[list["TracedCall"] | None] = ContextVar("albu_diffusemix_trace", default=None)
@@ -44,7 +44,7 @@ class TracedCall(NamedTuple):
 
     """
 
-    transform: "Mixing"
+    transform: "BaseMix"
     image: Image
     params: dict[str, Any]
 
@@ -99,7 +99,7 @@ def _leave_unmixed(status: str) -> None:
         )
 
 
-class Mixing(HostTransform):
+class BaseMix(HostTransform):
     """One image is a batch of one: `mix` does the work for every target."""
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
@@ -123,7 +123,7 @@ class Mixing(HostTransform):
         return np.stack(mixed) if isinstance(images, np.ndarray) else mixed
 
 
-class Concatenating:
+class CounterpartMixin:
     """The first step: a part of the image gives way to the same part of its counterpart."""
 
     backend: BackendSpec
@@ -212,7 +212,7 @@ class Concatenating:
         return metadata
 
 
-class Blending:
+class FractalMixin:
     """The last step: a fractal shines through the whole image."""
 
     alpha_range: tuple[float, float]

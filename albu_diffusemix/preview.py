@@ -15,7 +15,7 @@ from albu_diffusemix.drawing import draw_text, fit
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.masks import MASKS
-from albu_diffusemix.mixing import Blending, Concatenating, TracedCall, trace
+from albu_diffusemix.mixing import CounterpartMixin, FractalMixin, TracedCall, trace
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import parse_json
 from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat
@@ -135,8 +135,8 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
     """
     with trace() as calls:
         result = pipeline(image=image)["image"]
-    concat = next((call for call in calls if isinstance(call.transform, Concatenating)), None)
-    blend = next((call for call in calls if isinstance(call.transform, Blending)), None)
+    concat = next((call for call in calls if isinstance(call.transform, CounterpartMixin)), None)
+    blend = next((call for call in calls if isinstance(call.transform, FractalMixin)), None)
     shown = _viewable(result)
     return [
         Cell(image, caption),
@@ -171,7 +171,7 @@ def _leaves(pipeline: Any) -> Iterable[Any]:
 
 
 def _concat_cells(call: TracedCall) -> list[Cell]:
-    transform, image, params = cast("Concatenating", call.transform), call.image, call.params
+    transform, image, params = cast("CounterpartMixin", call.transform), call.image, call.params
     height, width = image.shape[:2]
     mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
     whole = Request(to_rgb(image), params["prompt"], params["seed"], params["key"], (0, 0, width, height))
@@ -185,7 +185,7 @@ def _concat_cells(call: TracedCall) -> list[Cell]:
 
 
 def _fractal_cell(call: TracedCall) -> Cell:
-    library = shared_library(cast("Blending", call.transform).fractals)
+    library = shared_library(cast("FractalMixin", call.transform).fractals)
     index = call.params["fractal_index"]
     fractal = library.get(index, call.image.shape[0], call.image.shape[1])
     return Cell(fractal, f"{Path(library.name(index)).stem}, {call.params['alpha']:.2f}")

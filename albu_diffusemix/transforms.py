@@ -10,7 +10,7 @@ from albu_diffusemix.arguments import BlendArguments, ConcatArguments
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.fractals import BUILTIN
 from albu_diffusemix.functional import HALVES, Image, join, whole_box
-from albu_diffusemix.mixing import Blending, Concatenating, Mixing
+from albu_diffusemix.mixing import BaseMix, CounterpartMixin, FractalMixin
 
 __all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat"]
 
@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 METADATA_KEY = "diffusemix_metadata"
 
 
-class HalfConcat(Concatenating, Mixing, ImageOnlyTransform):
+class HalfConcat(CounterpartMixin, BaseMix, ImageOnlyTransform):
     """Replace a half of the image by the same half of its counterpart, an edited image of the same scene: DiffuseMix
     without its fractals.
 
@@ -97,7 +97,7 @@ class HalfConcat(Concatenating, Mixing, ImageOnlyTransform):
         return [image if pieces is None else join(pieces, np.empty_like(image)) for image, pieces in hybrids]
 
 
-class FractalBlend(Blending, Mixing, ImageOnlyTransform):
+class FractalBlend(FractalMixin, BaseMix, ImageOnlyTransform):
     """Blend a random fractal image into the whole image at a low opacity, which adds structure without changing what
     the image shows: the last step of DiffuseMix.
 
@@ -156,7 +156,7 @@ class FractalBlend(Blending, Mixing, ImageOnlyTransform):
         return [self.blend(image, [(whole_box(image), image)], params) for image in images]
 
 
-class DiffuseMix(Concatenating, Blending, Mixing, ImageOnlyTransform):
+class DiffuseMix(CounterpartMixin, FractalMixin, BaseMix, ImageOnlyTransform):
     """Replace a half of the image by that half of its counterpart, an edited image of the same scene, then blend a
     fractal into it: DiffuseMix (CVPR 2024).
 

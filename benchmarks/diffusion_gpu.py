@@ -24,7 +24,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from albu_diffusemix.backends import Request, create_backend
-from albu_diffusemix.backends.instruct_pix2pix import PRESETS
+from albu_diffusemix.backends.diffusers import PRESETS
 from albu_diffusemix.prompts import PAPER_PROMPTS, PAPER_TEMPLATE
 from benchmarks.lines import GENERATION
 

@@ -17,10 +17,10 @@ import diffusion_gpu
 import onnx
 import torch
 
+from albu_diffusemix.backends.onnx.export import _parts, _read, _run, _trial, export_onnx
 from albu_diffusemix.backends.onnx.layout import GRAPH_NAME, PARTS
 from albu_diffusemix.backends.onnx.sessions import Graph
 from albu_diffusemix.backends.presets import PRESETS
-from albu_diffusemix.onnx_export import _parts, _read, _run, _trial, export_onnx
 
 GUIDED = 3  # passes of the UNet, which guidance stacks to one batch
 BATCHES = {"unet": (1, GUIDED)}

@@ -10,10 +10,10 @@ import numpy as np
 import xxhash
 
 from albu_diffusemix.jpeg import encode
+from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store import Recipe, Source, Store
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.indexing import assemble
-from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.rows import ROW, Part
 from benchmarks.photographs import resized
 

@@ -112,7 +112,7 @@ def test_against_other_mixing_and_the_floor(measuring, size, dtype):
     copies = {f"{number:g} copies": copy(number) for number in sorted(set(COPIES.values()))}
     times = measuring.side_by_side({**ours, **others, **copies})
     for name in ours:
-        table = f"Mixing arrays, {dtype}, {size} px"
+        table = f"BaseMix arrays, {dtype}, {size} px"
         for theirs in others:
             measuring.report(table, name, f"/ {theirs}", times.ratio(name, theirs))
         measuring.report(table, name, "/ the copying floor", times.ratio(name, f"{COPIES[name]:g} copies"))

@@ -10,8 +10,8 @@ from PIL import Image
 from skimage import data
 
 from albu_diffusemix.backends import Request, create_backend
-from albu_diffusemix.backends.instruct_pix2pix import _draw
-from albu_diffusemix.backends.instruct_pix2pix.loading import load
+from albu_diffusemix.backends.diffusers import _draw
+from albu_diffusemix.backends.diffusers.loading import load
 
 SIDE = 64
 PHOTOGRAPHS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from albu_diffusemix.backends import Counterpart, register_backend
-from albu_diffusemix.store.keys import derive_seed
+from albu_diffusemix.keys import derive_seed
 
 
 class Negative:

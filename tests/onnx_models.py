@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from albu_diffusemix.backends import create_backend
 from albu_diffusemix.backends.onnx import _load
-from albu_diffusemix.onnx_export import export_onnx
+from albu_diffusemix.backends.onnx.export import export_onnx
 
 ONE_THREAD = {"intra_op_num_threads": 1}
 """On graphs as small as these, two threads wait for each other more than they work."""

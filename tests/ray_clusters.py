@@ -51,6 +51,12 @@ def elsewhere(folder):
         os.chdir(before)
 
 
+def lines_beside_the_bar(err):
+    """Return what a command printed on stderr beside its bar and the number of actors that a slow machine placed."""
+    lines = [line for line in err.splitlines() if line.strip() and "image" not in line]
+    return [line for line in lines if "actors placed" not in line]
+
+
 class Background:
     """A call in a thread; `result` gives what it returned or raises what it raised."""
 

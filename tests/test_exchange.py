@@ -90,8 +90,8 @@ def test_parquet_files_open_with_datasets_and_show_images(store, out, tmp_path, 
 def test_large_exports_are_several_parquet_files_with_every_row_once(store, out, monkeypatch):
     from pyarrow import parquet  # noqa: PLC0415  slow
 
-    monkeypatch.setattr("albu_diffusemix.exchange.leaving._FILE_BYTES", 1)
-    monkeypatch.setattr("albu_diffusemix.exchange.leaving._ROWS_IN_GROUP", 5)
+    monkeypatch.setattr("albu_diffusemix.exchange.exporter._FILE_BYTES", 1)
+    monkeypatch.setattr("albu_diffusemix.exchange.exporter._ROWS_IN_GROUP", 5)
     assert export(store, out, "parquet") == 0
     files = sorted(out.iterdir())
     assert [file.name for file in files] == [f"counterparts-{number:05d}.parquet" for number in range(4)]

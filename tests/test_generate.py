@@ -10,15 +10,15 @@ import pytest
 from job_files import SIZE, Silent, content, failures, generate, make, make_data, options_of
 
 import albu_diffusemix
-from albu_diffusemix.generate import costs, describe_size, estimate, make_plan, reading, resolve
+from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan, reading, resolve
 from albu_diffusemix.generate.readers import Readers
 from albu_diffusemix.generate.reading import read_ahead
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.variants import Variant, variants_of
 from albu_diffusemix.images import read_image
+from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.store import Source, Store
-from albu_diffusemix.store.keys import derive_seed
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_a_dry_run_counts_measures_and_writes_nothing(data, store, capsys):
 def test_the_estimated_size_is_near_the_truth(tmp_path, store):
     data = make_data(tmp_path / "data", 60, (128, 128))
     plan = make_plan(options_of(data, store, size=128))
-    cost = estimate(plan)
+    cost = estimate_cost(plan)
     albu_diffusemix.generate.run(plan, Silent())
     size = sum(path.stat().st_size for path in store.rglob("*") if path.suffix in (".tar", ".idx"))
     assert 0 < cost.measured < 60
@@ -307,8 +307,8 @@ def test_the_estimated_size_is_near_the_truth(tmp_path, store):
 
 def test_the_estimated_time_is_that_of_the_images_measured_after_the_first_batch(tmp_path, store, batches, monkeypatch):
     seconds_an_image = 3.0
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: 100 * bool(batches) + seconds_an_image * sum(batches))
-    cost = estimate(make_plan(options_of(make_data(tmp_path / "data", 60), store)))
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: 100 * bool(batches) + seconds_an_image * sum(batches))
+    cost = estimate_cost(make_plan(options_of(make_data(tmp_path / "data", 60), store)))
     assert cost.seconds == pytest.approx(60 * seconds_an_image)
     assert cost.measured < 16
 

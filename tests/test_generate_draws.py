@@ -10,8 +10,8 @@ from job_files import arguments, generate, make, make_data, start
 
 from albu_diffusemix.generate import ResolvedOptions
 from albu_diffusemix.generate.variants import variants_of
+from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.store import Store
-from albu_diffusemix.store.keys import derive_seed
 
 PROMPTS = ("snowy", "sunset", "aurora", "mosaic", "rainbow")
 KEYS = [f"class/{number}.jpg" for number in range(5000)]

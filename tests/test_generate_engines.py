@@ -1,54 +1,54 @@
 import pytest
 
 from albu_diffusemix.generate import local
-from albu_diffusemix.generate.handout import Handout
 from albu_diffusemix.generate.scan import SourceFile
+from albu_diffusemix.generate.work_queue import WorkQueue
 
 SOURCES = [SourceFile(f"/data/{name}", name) for name in "abcdef"]
 
 
 def test_sources_are_handed_out_in_order_and_once():
-    handout = Handout(SOURCES)
-    assert handout.take(4, idle=True) + handout.take(4, idle=False) == SOURCES
-    assert handout.take(4, idle=True) == []
-    assert len(handout) == 0
+    queue = WorkQueue(SOURCES)
+    assert queue.take(4, idle=True) + queue.take(4, idle=False) == SOURCES
+    assert queue.take(4, idle=True) == []
+    assert len(queue) == 0
 
 
 def test_what_a_dead_worker_had_in_hand_comes_first_again():
-    handout = Handout(SOURCES)
-    handout.died(handout.take(3, idle=True), "signal 9")
-    assert handout.take(6, idle=False) == SOURCES
+    queue = WorkQueue(SOURCES)
+    queue.died(queue.take(3, idle=True), "signal 9")
+    assert queue.take(6, idle=False) == SOURCES
 
 
 def test_after_two_deaths_a_source_is_handed_out_alone_and_to_an_idle_worker_only():
-    handout = Handout(SOURCES)
+    queue = WorkQueue(SOURCES)
     for _ in range(2):
-        handout.died(handout.take(2, idle=True), "signal 9")
-    assert handout.take(6, idle=False) == []
-    assert handout.take(6, idle=True) == SOURCES[:1]
-    assert handout.take(6, idle=True) == SOURCES[1:2]
-    assert handout.take(6, idle=False) == SOURCES[2:]
+        queue.died(queue.take(2, idle=True), "signal 9")
+    assert queue.take(6, idle=False) == []
+    assert queue.take(6, idle=True) == SOURCES[:1]
+    assert queue.take(6, idle=True) == SOURCES[1:2]
+    assert queue.take(6, idle=False) == SOURCES[2:]
 
 
 def test_a_third_death_has_one_culprit_and_its_neighbour_is_made():
-    handout = Handout(SOURCES[:2])
+    queue = WorkQueue(SOURCES[:2])
     for _ in range(2):
-        handout.died(handout.take(2, idle=True), "signal 9")
-    handout.take(1, idle=True)
-    handout.died(SOURCES[:1], "signal 9")
-    assert handout.given_up == [(SOURCES[0], "its worker died 3 times (signal 9)")]
-    assert handout.take(6, idle=True) == SOURCES[1:2]
+        queue.died(queue.take(2, idle=True), "signal 9")
+    queue.take(1, idle=True)
+    queue.died(SOURCES[:1], "signal 9")
+    assert queue.given_up == [(SOURCES[0], "its worker died 3 times (signal 9)")]
+    assert queue.take(6, idle=True) == SOURCES[1:2]
 
 
 def test_deaths_without_anything_made_end_the_run_and_something_made_counts_anew():
-    handout = Handout(SOURCES)
+    queue = WorkQueue(SOURCES)
     for _ in range(8):
-        handout.died([], "signal 9")
-    handout.made()
+        queue.died([], "signal 9")
+    queue.made()
     for _ in range(8):
-        handout.died([], "signal 9")
+        queue.died([], "signal 9")
     with pytest.raises(ValueError, match=r"workers died 9 times \(signal 9\) and nothing was made"):
-        handout.died([], "signal 9")
+        queue.died([], "signal 9")
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ from job_files import (
     start,
     wait_for,
 )
-from ray_clusters import PATIENCE, cluster_of, finish_here
+from ray_clusters import PATIENCE, cluster_of, finish_here, lines_beside_the_bar
 
 from albu_diffusemix.generate import make_plan, ray_engine, ray_worker
-from albu_diffusemix.generate.ray_worker import IDLE, Maker
+from albu_diffusemix.generate.ray_worker import IDLE, RayWorker
 from albu_diffusemix.store.run_lock import hold_run, lock_file
 
 COUNT = 24
@@ -153,7 +153,7 @@ def test_what_ray_has_to_say_stays_out_of_the_bar(callers_ray, data, store, tmp_
     process = start(tmp_path, arguments(data, store, "--engine", "ray", "--ray-address", address))
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert [line for line in err.splitlines() if line.strip() and "image" not in line] == []
+    assert lines_beside_the_bar(err) == []
 
 
 def test_usage_reporting_is_off(callers_ray, data, store, tmp_path):
@@ -193,7 +193,7 @@ def job(data, store):
 
 
 def problem(job):
-    return Maker(list(job._replace(folder=""))).check()
+    return RayWorker(list(job._replace(folder=""))).check()
 
 
 def test_an_actor_that_sees_the_same_as_the_driver_can_work(job):
@@ -230,7 +230,7 @@ def test_an_actor_that_lacks_a_users_module_says_so(job):
 
 def test_relative_paths_in_a_backends_spec_start_where_the_command_was_given(job, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
-    assert Maker(list(job._replace(folder=str(tmp_path)))).check() == ""
+    assert RayWorker(list(job._replace(folder=str(tmp_path)))).check() == ""
     assert Path.cwd() == tmp_path
 
 
@@ -240,7 +240,7 @@ def test_an_actor_that_nobody_asks_for_rows_ends_itself(data, store, tmp_path, m
     ended = threading.Event()
     monkeypatch.setattr("os._exit", lambda _: ended.set())
     monkeypatch.setattr(ray_worker, "_SILENCE", 0)
-    maker = Maker(list(job_of(data, store, backend=spec(hold=str(hold)))))
+    maker = RayWorker(list(job_of(data, store, backend=spec(hold=str(hold)))))
     maker.make([[str(data / "class0/000.png"), "class0/000.png"]])
     assert ended.wait(PATIENCE)
     hold.unlink()
@@ -282,7 +282,7 @@ def test_a_cluster_that_wants_to_know_who_asks_is_one_line(callers_ray, data, st
     process = start(tmp_path, arguments(data, store, "--engine", "ray", "--ray-address", address))
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
-    said = [line for line in err.splitlines() if line.strip() and "image" not in line]
+    said = lines_beside_the_bar(err)
     assert len(said) == 1, err
     assert said[0].startswith(f"albu-diffusemix: error: no Ray cluster at {address!r}: ")
     assert "token" in said[0]
@@ -305,7 +305,7 @@ def test_a_head_that_dies_is_one_line_and_a_local_run_makes_the_rest(data, store
         _, err = process.communicate(timeout=PATIENCE)
         finish_here(data, store)
     assert process.returncode == 2
-    said = [line for line in err.splitlines() if line.startswith("albu-diffusemix: ")]
+    said = lines_beside_the_bar(err)
     assert len(said) == 1, err
     assert "does not answer any more" in said[0]
     assert content(store) == whole

@@ -12,7 +12,7 @@ from diffusion_tools import SIDE, THIRD_PARTY_WARNINGS, images_of, request
 from onnx_models import graphs_backend, onnx_backend
 
 from albu_diffusemix.backends.onnx import Onnx
-from albu_diffusemix.onnx_export import DATA_NAME
+from albu_diffusemix.backends.onnx.export import DATA_NAME
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 

@@ -10,7 +10,7 @@ import tiny_models
 from diffusion_tools import THIRD_PARTY_WARNINGS, drawn_by, images_of, requests
 from onnx_models import drawn_by_onnx, graphs_backend, torch_backend
 
-from albu_diffusemix import onnx_export
+from albu_diffusemix.backends.onnx import export as onnx_export
 from albu_diffusemix.cli import main
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]

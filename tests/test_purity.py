@@ -23,7 +23,7 @@ from diffusion_tools import (
 )
 from onnx_models import drawn_by_onnx, onnx_backend
 
-from albu_diffusemix.similarity import SimilarityFilter
+from albu_diffusemix.clip_filter import SimilarityFilter
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 

@@ -240,7 +240,7 @@ def test_what_was_put_before_an_error_is_sealed(path):
 )
 def test_a_wrong_argument_of_put_is_named_and_nothing_is_written(path, changes, complaint):
     arguments = {"key": "a.jpg", "variant": VARIANT, "data": picture(0), "prompt": "snowy", "seed": 0, "source": SOURCE}
-    with Store.create(path, RECIPE).writer() as writer, pytest.raises(StoreError, match=complaint):
+    with Store.create(path, RECIPE).writer() as writer, pytest.raises(ValueError, match=complaint):
         writer.put(**{**arguments, **changes})
     assert found(Store.open(path)) == set()
 

@@ -95,9 +95,7 @@ class _Entry(NamedTuple):
 
 
 _registry: dict[str, _Entry] = {
-    "instruct_pix2pix": _Entry(
-        "albu_diffusemix.backends.instruct_pix2pix:InstructPix2Pix", "albu-diffusemix[diffusers]"
-    ),
+    "instruct_pix2pix": _Entry("albu_diffusemix.backends.diffusers:InstructPix2Pix", "albu-diffusemix[diffusers]"),
     "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "albu-diffusemix[onnx]"),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),
     "procedural": _Entry("albu_diffusemix.backends.procedural:Procedural", None),

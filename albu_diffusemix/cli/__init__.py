@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from albu_diffusemix import __version__
-from albu_diffusemix.cli import exchanging, exporting, making, pictures, stores
-from albu_diffusemix.cli.words import INTERRUPTED, USAGE, complain, one_line
+from albu_diffusemix.cli import exchange, generate, onnx, pictures, store
+from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
 from albu_diffusemix.import_paths import leave_out_working_directory
 from albu_diffusemix.text import make_output_printable, printable
 
@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     pictures.add_commands(commands)
-    making.add_commands(commands)
-    exchanging.add_commands(commands)
-    exporting.add_commands(commands)
-    stores.add_commands(commands)
+    generate.add_commands(commands)
+    exchange.add_commands(commands)
+    onnx.add_commands(commands)
+    store.add_commands(commands)
     return parser

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.cli.words import DONE, SOME_FAILED, complain, one_line, positive, say, with_bar
+from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, one_line, positive, say, with_bar
 from albu_diffusemix.demo import demo_photographs, write_pipeline
 from albu_diffusemix.images import IMAGE_SUFFIXES, check_ending, find_images, read_image, write_image
 from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from albu_diffusemix.cli.words import INTERRUPTED
+from albu_diffusemix.cli.common import INTERRUPTED
 from albu_diffusemix.generate import Outcome, Summary, describe_size, stop_on_signals
 from albu_diffusemix.text import printable
 

@@ -1,8 +1,8 @@
 """The generation job: counterparts for a whole data set, made once, into a store.
 
-`make_plan` finds the sources and compares them with the store, `run` makes what is missing, `estimate` says beforehand
-what that will cost. A run can be killed at any moment and started again: done means present in the store. The same
-options give the same counterparts whatever the engine, the number of workers, the order or the interruptions.
+`make_plan` finds the sources and compares them with the store, `run` makes what is missing, `estimate_cost` says
+beforehand what that will cost. A run can be killed at any moment and started again: done means present in the store.
+The same options give the same counterparts whatever the engine, the number of workers, the order or the interruptions.
 """
 
 import contextlib
@@ -10,8 +10,8 @@ import threading
 from datetime import datetime, timezone
 from importlib import metadata
 
-from albu_diffusemix.generate.costs import Estimate, estimate
 from albu_diffusemix.generate.encoding import ENCODINGS
+from albu_diffusemix.generate.estimate import Estimate, estimate_cost
 from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import refusal_of
@@ -38,7 +38,7 @@ __all__ = [
     "ResolvedOptions",
     "Summary",
     "describe_size",
-    "estimate",
+    "estimate_cost",
     "make_plan",
     "recover",
     "resolve",

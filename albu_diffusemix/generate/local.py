@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from albu_diffusemix.generate.handout import Handout
 from albu_diffusemix.generate.pipeline import batch_size_of
 from albu_diffusemix.generate.plan import Plan, open_backend, recover
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources
+from albu_diffusemix.generate.work_queue import WorkQueue
 from albu_diffusemix.import_paths import module_command, module_environment
 
 __all__ = ["run_workers"]
@@ -117,12 +117,12 @@ def run_workers(plan: Plan, reporter: Reporter, stop: threading.Event) -> None:
         supervisor.run()
     finally:
         supervisor.kill()
-    fail_sources(plan.options, plan.prompts, supervisor.handout.given_up, reporter)
+    fail_sources(plan.options, plan.prompts, supervisor.queue.given_up, reporter)
 
 
 class _Supervisor:
     def __init__(self, plan: Plan, reporter: Reporter, stop: threading.Event) -> None:
-        self.handout = Handout(plan.sources)
+        self.queue = WorkQueue(plan.sources)
         self._plan = plan
         self._reporter = reporter
         self._stop = stop
@@ -141,7 +141,7 @@ class _Supervisor:
             if words:
                 self._hear(self._workers[number], words)
             else:
-                self._bury(self._workers.pop(number))
+                self._handle_exit(self._workers.pop(number))
 
     def kill(self) -> None:
         """End those that are left when something went wrong; what they acknowledged stays."""
@@ -157,7 +157,7 @@ class _Supervisor:
             return
         for worker in workers:
             self._feed(worker)
-        if not self.handout and not any(worker.in_hand for worker in workers):
+        if not self.queue and not any(worker.in_hand for worker in workers):
             for worker in workers:
                 worker.end("end")
 
@@ -165,9 +165,9 @@ class _Supervisor:
         room = self._window - len(worker.in_hand)
         if worker.alone or room <= 0:
             return
-        sources = self.handout.take(room, idle=not worker.in_hand)
+        sources = self.queue.take(room, idle=not worker.in_hand)
         if sources:
-            worker.give(sources, alone=self.handout.suspects(sources[0]))
+            worker.give(sources, alone=self.queue.suspects(sources[0]))
         else:
             worker.flush()
 
@@ -176,7 +176,7 @@ class _Supervisor:
         if word == "outcome":
             outcome = Outcome(*rest)
             if not outcome.reason:
-                self.handout.made()
+                self.queue.made()
             self._reporter.outcome(outcome)
         elif word == "done":
             worker.done(rest[0])
@@ -188,7 +188,7 @@ class _Supervisor:
         elif word == "error":
             raise ValueError(rest[0])
 
-    def _bury(self, worker: _Worker) -> None:
+    def _handle_exit(self, worker: _Worker) -> None:
         """See a worker off; where it died, salvage its part and start another in its place."""
         status = worker.wait()
         if (worker.sealed and not worker.in_hand) or self._stop.is_set():
@@ -196,11 +196,11 @@ class _Supervisor:
         cause = f"signal {-status}" if status < 0 else f"exit status {status}"
         self._reporter.note(f"a worker died ({cause}); another takes its place")
         recover(self._plan.options)
-        self.handout.died(list(worker.in_hand.values()), cause)
+        self.queue.died(list(worker.in_hand.values()), cause)
         for other in self._workers.values():
             other.flushed = False
             other.flush()  # so that they see what was salvaged before they are given the rest
-        if self.handout:
+        if self.queue:
             self._workers[worker.number] = _Worker(worker.number, self._plan, self._messages)
 
 

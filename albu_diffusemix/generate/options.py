@@ -40,7 +40,7 @@ class GenerateOptions:
         gpus_per_worker: GPUs that each Ray actor takes, fractions allowed; None takes one where the backend uses one
             and the cluster has some.
         workers: Processes that make counterparts; with the local engine, 1 is this process itself.
-        similarity: Options of `albu_diffusemix.similarity.SimilarityFilter`, `low` and `high` among them, to reject
+        similarity: Options of `albu_diffusemix.clip_filter.SimilarityFilter`, `low` and `high` among them, to reject
             counterparts too far from their sources, or too near.
         retry_failed: Try again what failed in earlier runs.
         limit: Take only that many sources of those for which something is to be made; None takes all.

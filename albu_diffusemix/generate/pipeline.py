@@ -13,15 +13,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from albu_diffusemix.backends import Backend, BackendSpec, Counterpart, Request
+from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate.encoding import Encoding, encode
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reading import UNKNOWN, Prepared
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.variants import Variant
+from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.quality import find_flaw
-from albu_diffusemix.similarity import SimilarityFilter
 from albu_diffusemix.store import Source
-from albu_diffusemix.store.keys import derive_seed
 
 __all__ = ["ATTEMPTS", "GIVE_UP_AFTER", "Pipeline", "Sink", "batch_size_of", "refusal_of"]
 

@@ -18,8 +18,8 @@ from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.sheet import SHOWN, spread
 from albu_diffusemix.generate.variants import choose_prompts, find_missing, variants_of
 from albu_diffusemix.import_paths import import_asked_for
+from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store import Recipe, Store, refuse_other_files
-from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.recipe import STORE_JSON
 from albu_diffusemix.store.run_lock import hold_run
 from albu_diffusemix.text import printable

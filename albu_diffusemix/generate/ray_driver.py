@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
-from albu_diffusemix.generate.ray_worker import IDLE, Maker
+from albu_diffusemix.generate.ray_worker import IDLE, RayWorker
 
 __all__ = ["main"]
 
@@ -25,7 +25,7 @@ _LOOK = 0.05  # seconds between looks at what the engine says
 _PATIENCE = 5  # seconds for a cluster to answer
 _HEAD_SILENCE = 10  # seconds after which a head that does not answer is dead; Ray itself would end this process in 60
 _LONGEST_ERROR = 600
-_PLACES = 3  # in Maker: `rows` waits while `make` and `stop` come beside it
+_PLACES = 3  # in RayWorker: `rows` waits while `make` and `stop` come beside it
 
 Command = list[Any]
 
@@ -102,7 +102,7 @@ class _Driver:
         if gpus is None:
             gpus = 1 if self._ray.cluster_resources().get("GPU") else 0
         remote = self._ray.remote(num_cpus=1, num_gpus=gpus, max_concurrency=_PLACES, scheduling_strategy="SPREAD")
-        self._hire = partial(remote(Maker).remote, fields)
+        self._hire = partial(remote(RayWorker).remote, fields)
 
     def _on_hire(self, number: int) -> None:
         self._actors[number] = self._hire()
@@ -150,7 +150,7 @@ def _connect(ray: Any, options: dict[str, Any]) -> str:
     """Connect to the cluster, or start one; returns where its head listens."""
     address = options["address"]
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(
             address=address or "local",
             num_cpus=None if address else options["workers"],
@@ -180,7 +180,7 @@ def _job_config(ray: Any) -> Any:
     return config
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """See whether anybody listens at `host:port`: Ray itself would try for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if host and port.isdigit():
@@ -191,7 +191,7 @@ def _watch_head(address: str, engine: _Engine) -> None:
     last = time.monotonic()
     while time.monotonic() - last < _HEAD_SILENCE:
         try:
-            _knock(address)
+            _check_reachable(address)
             last = time.monotonic()
         except OSError:
             pass

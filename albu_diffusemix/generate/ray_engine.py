@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.generate.handout import Handout
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.pipeline import batch_size_of
 from albu_diffusemix.generate.plan import Plan, open_backend, recover
@@ -18,6 +17,7 @@ from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources
 from albu_diffusemix.generate.sheet import spread
+from albu_diffusemix.generate.work_queue import WorkQueue
 from albu_diffusemix.store.run_lock import lock_file
 
 __all__ = ["run_on_ray"]
@@ -44,12 +44,12 @@ def run_on_ray(link: RayLink, plan: Plan, reporter: Reporter, stop: threading.Ev
         ValueError: Ray fails, an actor cannot work, or actors die and nothing is made.
 
     """
-    crew = _Crew(link, plan, reporter, stop)
+    crew = _ActorPool(link, plan, reporter, stop)
     crew.run()
-    fail_sources(plan.options, plan.prompts, crew.handout.given_up, reporter)
+    fail_sources(plan.options, plan.prompts, crew.queue.given_up, reporter)
 
 
-class _Hand:
+class _Actor:
     """An actor, and the chunk it works on."""
 
     def __init__(self, number: int) -> None:
@@ -59,11 +59,11 @@ class _Hand:
         self.in_hand: dict[str, SourceFile] = {}
 
 
-class _Crew:
+class _ActorPool:
     """Hires actors, gives chunks to those that answered, and lets go of those that nothing is left for."""
 
     def __init__(self, link: RayLink, plan: Plan, reporter: Reporter, stop: threading.Event) -> None:
-        self.handout = Handout(plan.sources)
+        self.queue = WorkQueue(plan.sources)
         self._link = link
         self._plan = plan
         self._reporter = reporter
@@ -71,7 +71,7 @@ class _Crew:
         self._chunk = _chunk_size(plan)
         self._count = min(plan.options.workers, len(plan.sources))
         self._hired = 0
-        self._hands: dict[int, _Hand] = {}
+        self._hands: dict[int, _Actor] = {}
         self._deadline: float | None = None
         self._placement = _Placement(reporter, self._count)
         link.say("job", _actor_job(plan), _gpus(plan.options))
@@ -92,17 +92,17 @@ class _Crew:
         for hand in list(self._hands.values()):
             if hand.placed and not hand.busy:
                 self._give(hand)
-        self._placement.tell(sum(hand.placed for hand in self._hands.values()), last=not self.handout)
-        if not self.handout:
+        self._placement.tell(sum(hand.placed for hand in self._hands.values()), last=not self.queue)
+        if not self.queue:
             self._dismiss_idle()
             return
         while len(self._hands) < self._count:
             self._hired += 1
-            self._hands[self._hired] = _Hand(self._hired)
+            self._hands[self._hired] = _Actor(self._hired)
             self._link.say("hire", self._hired)
 
-    def _give(self, hand: _Hand) -> None:
-        sources = self.handout.take(self._chunk, idle=True)
+    def _give(self, hand: _Actor) -> None:
+        sources = self.queue.take(self._chunk, idle=True)
         if sources:
             hand.busy = True
             hand.in_hand = {source.key: source for source in sources}
@@ -135,16 +135,16 @@ class _Crew:
             for row in rest[0]:
                 self._hear_row(hand, *row)
 
-    def _place(self, hand: _Hand, problem: str) -> None:
+    def _place(self, hand: _Actor, problem: str) -> None:
         if problem:
             raise ValueError(problem)
         hand.placed = True
 
-    def _hear_row(self, hand: _Hand, word: str, *rest: Any) -> None:
+    def _hear_row(self, hand: _Actor, word: str, *rest: Any) -> None:
         if word == "outcome":
             outcome = Outcome(*rest)
             if not outcome.reason:
-                self.handout.made()
+                self.queue.made()
             self._reporter.outcome(outcome)
         elif word == "done":
             hand.in_hand.pop(rest[0], None)
@@ -157,13 +157,13 @@ class _Crew:
             hand.busy = False
             hand.in_hand = {}
 
-    def _replace(self, hand: _Hand) -> None:
+    def _replace(self, hand: _Actor) -> None:
         del self._hands[hand.number]
         if self._stop.is_set():
             return
         self._reporter.note("an actor died; another takes its place")
         recover(self._plan.options)
-        self.handout.died(list(hand.in_hand.values()), "actor lost")
+        self.queue.died(list(hand.in_hand.values()), "actor lost")
 
 
 class _Placement:

@@ -16,7 +16,7 @@ from albu_diffusemix.generate.reports import Outcome
 from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import make_shard
 
-__all__ = ["IDLE", "ActorJob", "Maker", "facts_of"]
+__all__ = ["IDLE", "ActorJob", "RayWorker", "facts_of"]
 
 IDLE = ["idle"]
 """The last row of a chunk: its part is sealed."""
@@ -60,7 +60,7 @@ def facts_of(options: ResolvedOptions) -> dict[str, str]:
     }
 
 
-class Maker:
+class RayWorker:
     """An actor. `check` comes first; then `make` starts a chunk, and `rows` is called until it gives `IDLE`.
 
     A driver that is gone stops calling; then the process ends, so that its part can be salvaged.
@@ -74,7 +74,7 @@ class Maker:
         self._job = ActorJob(*job)
         self._options = ResolvedOptions.from_json(self._job.options)
         self._stop = threading.Event()
-        self._teller = _Teller()
+        self._teller = _EventWriter()
         self._silence = 0
 
     def check(self) -> str:
@@ -143,7 +143,7 @@ def _from_here(problem: str) -> str:
     return f"node {util.get_node_ip_address()}: {problem}"
 
 
-class _Teller:
+class _EventWriter:
     """A reporter that keeps what it hears until somebody asks."""
 
     def __init__(self) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from albu_diffusemix.images import IMAGE_SUFFIXES, find_images
+from albu_diffusemix.keys import normalise_key
 from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.store.keys import normalise_key
 from albu_diffusemix.text import parse_json
 
 __all__ = ["SourceFile", "find_sources"]

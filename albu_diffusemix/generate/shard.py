@@ -48,7 +48,7 @@ def make_shard(
 
     """
     backend = open_backend(options)
-    shelf = _Shelf(options, prompts)
+    shelf = _StoreView(options, prompts)
     threads = min(_MOST_THREADS, max(2, _cpus() // options.workers))
     depth = threads + batch_size_of(backend)
     with _Parts(options, prompts) as parts, ThreadPoolExecutor(threads) as pool, Readers(threads) as readers:
@@ -71,7 +71,7 @@ def fail_sources(
         ValueError: The store cannot be written.
 
     """
-    shelf = _Shelf(options, prompts)
+    shelf = _StoreView(options, prompts)
     with _Parts(options, prompts) as parts:
         for source, reason in given_up:
             for variant in shelf.look_up(source):
@@ -119,7 +119,7 @@ class _Parts:
         return self._writer
 
 
-class _Shelf:
+class _StoreView:
     """What the store lacks, as it was when last looked at."""
 
     def __init__(self, options: ResolvedOptions, prompts: tuple[str, ...]) -> None:

@@ -9,8 +9,8 @@ import xxhash
 from albu_diffusemix.backends import Backend
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import is_temporary
+from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.store import Row, Store
-from albu_diffusemix.store.keys import derive_seed
 
 __all__ = ["Missing", "Variant", "choose_prompts", "find_missing", "slug", "variants_of"]
 

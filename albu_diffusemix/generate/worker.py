@@ -43,7 +43,7 @@ def main() -> int:
     _, fields, prompts = json.loads(orders.readline())
     threading.Thread(target=_listen, args=(orders, inbox, stop), daemon=True).start()
     with told:
-        teller = _Teller(told)
+        teller = _EventWriter(told)
         teller.say("ready")
         try:
             make_shard(ResolvedOptions.from_json(fields), tuple(prompts), _sources(inbox), teller, stop)
@@ -88,7 +88,7 @@ def _sources(inbox: "SimpleQueue[SourceFile | _End | None]") -> Iterator[SourceF
         yield item
 
 
-class _Teller:
+class _EventWriter:
     def __init__(self, told: TextIO) -> None:
         self._told = told
 

@@ -20,12 +20,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store import health
 from albu_diffusemix.store import recipe as recipes
 from albu_diffusemix.store.catalog import MERGED, Catalog, advice
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
-from albu_diffusemix.store.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.recipe import Recipe
@@ -176,7 +176,7 @@ class Store:
         """Return the counterparts of a source, ordered by variant; empty where there are none.
 
         Raises:
-            StoreError: The key is not valid (see `albu_diffusemix.store.keys.normalise_key`), or the parts cannot be
+            StoreError: The key is not valid (see `albu_diffusemix.keys.normalise_key`), or the parts cannot be
                 read.
 
         """

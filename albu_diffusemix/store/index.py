@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.keys import Source, check_name, hash_key, normalise_key
 from albu_diffusemix.store.files import StoreError, write_beside
 from albu_diffusemix.store.index_file import SECTIONS, Contents, check_ranges, read_file, write_file
-from albu_diffusemix.store.keys import Source, check_name, hash_key, normalise_key
 from albu_diffusemix.store.rows import ENCODINGS, ROW, ROW_STRUCT, Row, check_row
 
 __all__ = ["DamagedIndexError", "Index"]

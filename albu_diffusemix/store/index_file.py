@@ -32,9 +32,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from albu_diffusemix.keys import check_name
 from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked
-from albu_diffusemix.store.keys import check_name
 from albu_diffusemix.store.rows import ENCODINGS, ROW, Part
 
 __all__ = ["SECTIONS", "Contents", "check_ranges", "read_file", "write_file"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.index_file import Contents
-from albu_diffusemix.store.keys import hash_key
 from albu_diffusemix.store.rows import ENCODINGS, ROW, ROW_STRUCT, Part, Row, check_row, part_order
 
 _PER_BUCKET = 4

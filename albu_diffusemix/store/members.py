@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import xxhash
 
+from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.files import StoreError, dump_checked, load_checked
-from albu_diffusemix.store.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.rows import ENCODINGS, Row
 from albu_diffusemix.text import printable
 

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from albu_diffusemix.keys import check_name
 from albu_diffusemix.store.files import StoreError, explained
-from albu_diffusemix.store.keys import check_name
 from albu_diffusemix.store.locks import EXCLUSIVE, SHARED, Liveness, still_there, try_lock
 from albu_diffusemix.store.members import encode_recipe
 from albu_diffusemix.store.part_files import OPEN, SEALED, list_parts

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from albu_diffusemix.keys import check_name
 from albu_diffusemix.store.files import StoreError, explained
-from albu_diffusemix.store.keys import check_name
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.rows import part_order
 from albu_diffusemix.text import printable
@@ -101,6 +101,6 @@ def refuse_unpacked(root: Path, listing: Listing, known: set[str]) -> None:
 def _is_name(name: str) -> bool:
     try:
         check_name(name, "part")
-    except StoreError:
+    except ValueError:
         return False
     return True

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from albu_diffusemix.store.keys import Source
+from albu_diffusemix.keys import Source
 
 ENCODINGS = ("", "jpg", "png", "webp")
 """File name extensions by their number in a row; 0 is a failure, which has no image."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
+from albu_diffusemix.keys import UNKNOWN_SOURCE, Source, check_name, normalise_key
 from albu_diffusemix.store.files import StoreError
-from albu_diffusemix.store.keys import UNKNOWN_SOURCE, Source, check_name, normalise_key
 from albu_diffusemix.store.members import encode_sample, sniff, uint32
 from albu_diffusemix.store.open_part import OpenPart
 from albu_diffusemix.store.rows import Row

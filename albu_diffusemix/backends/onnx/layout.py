@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from albu_diffusemix.backends.files import read_json, samples
+from albu_diffusemix.backends.model_files import read_json, samples
 
 __all__ = ["CONFIG_NAME", "DATA_NAME", "GRAPH_NAME", "PARTS", "Layout", "check_size", "digest_layout", "read_layout"]
 

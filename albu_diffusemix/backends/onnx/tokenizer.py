@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from albu_diffusemix.backends.files import read_json
+from albu_diffusemix.backends.model_files import read_json
 
 __all__ = ["PromptTokenizer"]
 

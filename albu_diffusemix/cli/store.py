@@ -8,7 +8,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from albu_diffusemix.backends.precomputed.matching import Mismatch
-from albu_diffusemix.cli.words import DONE, SOME_FAILED, say
+from albu_diffusemix.cli.common import DONE, SOME_FAILED, say
 from albu_diffusemix.doctor import Coverage, examine, open_data, summarise
 from albu_diffusemix.generate import describe_size
 from albu_diffusemix.store import Recipe, Store

@@ -7,8 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, say
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
-from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, say
 from albu_diffusemix.exchange import ImportOptions, export_folder, export_parquet, plan_import, run_import
 from albu_diffusemix.generate import ENCODINGS
 from albu_diffusemix.store import Store

@@ -16,7 +16,7 @@ from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.sheet import spread
 from albu_diffusemix.generate.variants import Variant, variants_of
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate_cost"]
 
 _BATCHES = 4
 _SECONDS = 10.0  # after so long no more sources are begun
@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
     size: float
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate_cost(plan: Plan) -> Estimate:
     """Make some of the pending counterparts, from sources spread over the data set, and keep none of them.
 
     The first batch is made twice and timed the second time, since backends load what they need on their first use.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from albu_diffusemix.backends.instruct_pix2pix.drawing import Drawn, Wanted, generators, to_unit
+from albu_diffusemix.backends.diffusers.drawing import Drawn, Wanted, generators, to_unit
 
 __all__ = ["BatchEditor", "SingleEditor", "image_argument"]
 

@@ -6,7 +6,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from albu_diffusemix.backends.files import read_json, samples
+from albu_diffusemix.backends.model_files import read_json, samples
 
 __all__ = ["check_files", "digest_lora", "digest_weights", "pipeline_class"]
 

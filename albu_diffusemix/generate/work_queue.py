@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from albu_diffusemix.generate.reports import WORKER_DIED
 from albu_diffusemix.generate.scan import SourceFile
 
-__all__ = ["Handout"]
+__all__ = ["WorkQueue"]
 
 _ALONE_AFTER = 2
 _GIVEN_UP_AFTER = 3
 _MOST_IN_A_ROW = 8
 
 
-class Handout:
+class WorkQueue:
     """The sources of a run, for workers that may die.
 
     What a dead worker had in hand is handed out again. A source that was in hand at two deaths is handed out alone, so

@@ -35,7 +35,7 @@ class SimilarityFilter:
         ValueError: The bounds are not in order.
 
     Examples:
-        >>> from albu_diffusemix.similarity import SimilarityFilter
+        >>> from albu_diffusemix.clip_filter import SimilarityFilter
         >>> SimilarityFilter(low=0.9, high=0.6)
         Traceback (most recent call last):
         ...
@@ -127,7 +127,7 @@ class SimilarityFilter:
         if self._loaded is None:
             import transformers  # noqa: PLC0415  seconds, and optional
 
-            from albu_diffusemix.devices import choose_device  # noqa: PLC0415  imports torch
+            from albu_diffusemix.backends.torch_devices import choose_device  # noqa: PLC0415  imports torch
 
             device = choose_device(self._device)
             source = self._source()

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.cli.words import DONE, positive, say
+from albu_diffusemix.cli.common import DONE, positive, say
 
 __all__ = ["add_commands"]
 
@@ -30,7 +30,7 @@ def _export_onnx(options: argparse.Namespace) -> int:
             f"export-onnx needs {', '.join(missing)}, not installed here: "
             "pip install 'albu-diffusemix[onnx,onnx-export]'"
         )
-    from albu_diffusemix.onnx_export import export_onnx  # noqa: PLC0415  imports torch
+    from albu_diffusemix.backends.onnx.export import export_onnx  # noqa: PLC0415  imports torch
 
     differences = export_onnx(
         options.model, options.output, fp16=options.fp16, opset=options.opset, exporter=options.exporter

@@ -10,21 +10,21 @@ import diffusers
 import torch
 import transformers
 
-from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, pipeline_class
-from albu_diffusemix.backends.instruct_pix2pix.denoising import InstructEditor
-from albu_diffusemix.backends.instruct_pix2pix.drawing import Editor, Model
-from albu_diffusemix.backends.instruct_pix2pix.families import (
+from albu_diffusemix.backends.diffusers.checkpoint import check_files, pipeline_class
+from albu_diffusemix.backends.diffusers.denoising import InstructEditor
+from albu_diffusemix.backends.diffusers.drawing import Editor, Model
+from albu_diffusemix.backends.diffusers.families import (
     INSTRUCT,
     XL_INSTRUCT,
     call_arguments,
     editing_class,
     takes_batches,
 )
-from albu_diffusemix.backends.instruct_pix2pix.hub import download
-from albu_diffusemix.backends.instruct_pix2pix.settings import Settings
-from albu_diffusemix.backends.instruct_pix2pix.stock import BatchEditor, SingleEditor, image_argument
+from albu_diffusemix.backends.diffusers.hub import download
+from albu_diffusemix.backends.diffusers.settings import Settings
+from albu_diffusemix.backends.diffusers.stock import BatchEditor, SingleEditor, image_argument
 from albu_diffusemix.backends.presets import PRESETS
-from albu_diffusemix.devices import choose_device, choose_dtype
+from albu_diffusemix.backends.torch_devices import choose_device, choose_dtype
 
 __all__ = ["load"]
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albu_diffusemix.backends import Counterpart, Request
-from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, digest_lora, digest_weights
-from albu_diffusemix.backends.instruct_pix2pix.families import call_arguments, editing_class
-from albu_diffusemix.backends.instruct_pix2pix.hub import PAPER_MODEL, cached_folder, known_class
-from albu_diffusemix.backends.instruct_pix2pix.settings import Settings, check_settings, fill_template
+from albu_diffusemix.backends.diffusers.checkpoint import check_files, digest_lora, digest_weights
+from albu_diffusemix.backends.diffusers.families import call_arguments, editing_class
+from albu_diffusemix.backends.diffusers.hub import PAPER_MODEL, cached_folder, known_class
+from albu_diffusemix.backends.diffusers.settings import Settings, check_settings, fill_template
 from albu_diffusemix.backends.loaded_once import LoadedOnce
 from albu_diffusemix.backends.pixels import check_box, check_rgb, resize, to_counterpart
 from albu_diffusemix.backends.presets import PRESETS, check_prompt, choose_prompt
 from albu_diffusemix.prompts import PAPER_PROMPTS
 
 if TYPE_CHECKING:
-    from albu_diffusemix.backends.instruct_pix2pix.drawing import Drawn, Model
+    from albu_diffusemix.backends.diffusers.drawing import Drawn, Model
 
 __all__ = ["PRESETS", "VERSION", "InstructPix2Pix"]
 
@@ -151,7 +151,7 @@ class InstructPix2Pix:
     @property
     def batch_size(self) -> int:
         """How many images are drawn at once: one on a CPU, where the bytes of an image would depend on its place."""
-        from albu_diffusemix.devices import choose_device  # noqa: PLC0415  imports torch
+        from albu_diffusemix.backends.torch_devices import choose_device  # noqa: PLC0415  imports torch
 
         # torch divides each operation of a batch among threads, and rounds otherwise where their shares meet.
         if choose_device(self._settings.device).type == "cpu":
@@ -170,10 +170,10 @@ class InstructPix2Pix:
             ValueError: The device is not here.
 
         """
-        from albu_diffusemix import devices  # noqa: PLC0415  imports torch
+        from albu_diffusemix.backends import torch_devices  # noqa: PLC0415  imports torch
 
-        device = devices.choose_device(self._settings.device)
-        facts = devices.provenance(device, devices.choose_dtype(self._settings.dtype, device))
+        device = torch_devices.choose_device(self._settings.device)
+        facts = torch_devices.provenance(device, torch_devices.choose_dtype(self._settings.dtype, device))
         snapshot = None if self._settings.is_local else cached_folder(self._settings)
         return facts if snapshot is None else {**facts, "commit": snapshot.name}
 
@@ -212,7 +212,7 @@ class InstructPix2Pix:
         return [_counterpart(*made) for made in zip(requests, prompts, drawn, strict=True)]
 
     def _load(self) -> "Model":
-        from albu_diffusemix.backends.instruct_pix2pix.loading import load  # noqa: PLC0415  seconds
+        from albu_diffusemix.backends.diffusers.loading import load  # noqa: PLC0415  seconds
 
         return load(self._settings, self.batch_size)
 
@@ -251,7 +251,7 @@ def _fingerprint(settings: Settings) -> str:
 
 
 def _draw(model: "Model", requests: Sequence[Request], prompts: list[str], size: int) -> "list[Drawn]":
-    from albu_diffusemix.backends.instruct_pix2pix.drawing import Wanted  # noqa: PLC0415  imports torch
+    from albu_diffusemix.backends.diffusers.drawing import Wanted  # noqa: PLC0415  imports torch
 
     squares = [np.ascontiguousarray(resize(request.image, size, size)) for request in requests]
     return model.draw(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, complain, positive, say
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
-from albu_diffusemix.cli.words import DONE, INTERRUPTED, SOME_FAILED, complain, positive, say
+from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate import (
     DRAWS,
     ENCODINGS,
@@ -16,7 +17,7 @@ from albu_diffusemix.generate import (
     Plan,
     ResolvedOptions,
     describe_size,
-    estimate,
+    estimate_cost,
     make_plan,
     recover,
     resolve,
@@ -24,7 +25,6 @@ from albu_diffusemix.generate import (
 )
 from albu_diffusemix.prompts import lint_prompt
 from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.similarity import SimilarityFilter
 from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
@@ -205,7 +205,7 @@ def _describe(plan: Plan) -> tuple[str, str]:
 def _print_cost(plan: Plan) -> None:
     if not plan.pending:
         return
-    cost = estimate(plan)
+    cost = estimate_cost(plan)
     workers = plan.options.workers
     several = f"; {describe_duration(cost.seconds / workers)} if {workers} workers do not slow each other" * (
         workers > 1

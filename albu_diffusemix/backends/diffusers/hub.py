@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from albu_diffusemix.backends.instruct_pix2pix.checkpoint import INDEX, pipeline_class
-from albu_diffusemix.backends.instruct_pix2pix.families import INSTRUCT
-from albu_diffusemix.backends.instruct_pix2pix.settings import Settings
+from albu_diffusemix.backends.diffusers.checkpoint import INDEX, pipeline_class
+from albu_diffusemix.backends.diffusers.families import INSTRUCT
+from albu_diffusemix.backends.diffusers.settings import Settings
 
 __all__ = ["PAPER_MODEL", "cached_folder", "download", "known_class"]
 

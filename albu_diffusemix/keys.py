@@ -9,8 +9,6 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from albu_diffusemix.store.files import StoreError
-
 MAX_KEY_BYTES = 4000
 """Longest key in UTF-8: with a variant behind it, it is still a path that Linux opens."""
 
@@ -60,25 +58,27 @@ def normalise_key(key: str) -> str:
         key: Path of the source relative to the root of its data set, such as "class/001.jpg".
 
     Raises:
-        StoreError: The key is empty, absolute, longer than 4,000 bytes, has an empty, `.` or `..` component, a
+        ValueError: The key is empty, absolute, longer than 4,000 bytes, has an empty, `.` or `..` component, a
             backslash, a control character, bytes that are not UTF-8, or starts with a folder `__like_this__`, which
             readers of WebDataset skip.
 
     Example:
-        >>> from albu_diffusemix.store.keys import normalise_key
+        >>> from albu_diffusemix.keys import normalise_key
         >>> normalise_key("cafe\u0301/001.jpg") == "caf\u00e9/001.jpg"
         True
 
     """
     if not isinstance(key, str):
-        raise StoreError(f"key {key!r} is a {type(key).__name__}: give a str, the path relative to the data set's root")
+        raise ValueError(  # noqa: TRY004  as for all wrong keys
+            f"key {key!r} is a {type(key).__name__}: give a str, the path relative to the data set's root"
+        )
     if not key.isascii():
         key = unicodedata.normalize("NFC", key)
     if _ANY_WRONG.search(key):
         complaint = next(text for pattern, text in _WRONG.items() if re.search(pattern, key))
-        raise StoreError(f"key {_shortened(key)} {complaint}")
+        raise ValueError(f"key {_shortened(key)} {complaint}")
     if len(key) > MAX_KEY_BYTES // 4 and len(key.encode()) > MAX_KEY_BYTES:
-        raise StoreError(f"key {_shortened(key)} is longer than {MAX_KEY_BYTES} bytes: shorten the path")
+        raise ValueError(f"key {_shortened(key)} is longer than {MAX_KEY_BYTES} bytes: shorten the path")
     return key
 
 
@@ -90,12 +90,12 @@ def check_name(name: str, what: str) -> str:
     """Return the name of a variant or a part if readers of WebDataset and file systems take it.
 
     Raises:
-        StoreError: It is not 1 to 64 of A-Z, a-z, 0-9, `_`, `-`, the first a letter or digit. In particular a dot
+        ValueError: It is not 1 to 64 of A-Z, a-z, 0-9, `_`, `-`, the first a letter or digit. In particular a dot
             would end the sample's key for readers of WebDataset.
 
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise StoreError(f"{what} {name!r}: give 1 to 64 of A-Z a-z 0-9 _ -, starting with a letter or digit")
+        raise ValueError(f"{what} {name!r}: give 1 to 64 of A-Z a-z 0-9 _ -, starting with a letter or digit")
     return name
 
 
@@ -118,7 +118,7 @@ def hash_pixels(image: NDArray[np.generic]) -> bytes:
 
     Example:
         >>> import numpy as np
-        >>> from albu_diffusemix.store.keys import hash_pixels
+        >>> from albu_diffusemix.keys import hash_pixels
         >>> hash_pixels(np.zeros((2, 3, 3), np.uint8)).hex()
         '21d3bced90b2b0be425446a729be9ce7'
 

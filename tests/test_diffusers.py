@@ -31,10 +31,11 @@ from diffusion_tools import (
 )
 from PIL import Image
 
-from albu_diffusemix import DiffuseMix, devices
-from albu_diffusemix.backends.instruct_pix2pix import PRESETS
-from albu_diffusemix.backends.instruct_pix2pix.drawing import Wanted
-from albu_diffusemix.backends.instruct_pix2pix.settings import SCHEDULERS
+from albu_diffusemix import DiffuseMix
+from albu_diffusemix.backends import torch_devices
+from albu_diffusemix.backends.diffusers import PRESETS
+from albu_diffusemix.backends.diffusers.drawing import Wanted
+from albu_diffusemix.backends.diffusers.settings import SCHEDULERS
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.images import read_image
 from albu_diffusemix.prompts import PAPER_PROMPTS
@@ -311,7 +312,7 @@ def test_construction_imports_nothing_heavy(model):
     program = (
         "import sys; from albu_diffusemix.backends import create_backend\n"
         f"create_backend({{'name': 'instruct_pix2pix', 'model_id': {str(model)!r}}}).fingerprint\n"
-        "sys.exit(bool({'diffusers', 'transformers', 'albu_diffusemix.devices'} & set(sys.modules)))"
+        "sys.exit(bool({'diffusers', 'transformers', 'albu_diffusemix.backends.torch_devices'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -339,7 +340,7 @@ def test_the_batch_size_is_one_on_a_cpu_whatever_is_given(model):
 
 
 def test_the_batch_size_is_sixteen_on_a_gpu_unless_given(model, monkeypatch):
-    monkeypatch.setattr(devices, "choose_device", lambda _name: torch.device("cuda"))
+    monkeypatch.setattr(torch_devices, "choose_device", lambda _name: torch.device("cuda"))
     assert backend_of(model).batch_size == 16
     assert backend_of(model, batch_size=24).batch_size == 24
 

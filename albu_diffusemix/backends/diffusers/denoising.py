@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from albu_diffusemix.backends.instruct_pix2pix.drawing import Drawn, Wanted, generators, to_unit
+from albu_diffusemix.backends.diffusers.drawing import Drawn, Wanted, generators, to_unit
 
 __all__ = ["InstructEditor"]
 

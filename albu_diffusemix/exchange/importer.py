@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside import find_inside, leads_out
-from albu_diffusemix.exchange.leaving import RECORDS
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
 from albu_diffusemix.generate.plan import alone
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
@@ -32,11 +32,11 @@ from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet, spread
 from albu_diffusemix.generate.variants import slug
 from albu_diffusemix.images import read_image
+from albu_diffusemix.keys import check_name, normalise_key
 from albu_diffusemix.prompts import PAPER_PROMPTS, RAIN
 from albu_diffusemix.quality import find_flaw
 from albu_diffusemix.regular_files import open_regular, read_text
 from albu_diffusemix.store import Recipe, Source, Store, Writer
-from albu_diffusemix.store.keys import check_name, normalise_key
 from albu_diffusemix.store.members import sniff, uint32
 from albu_diffusemix.text import parse_json
 

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from albu_diffusemix.backends.instruct_pix2pix.checkpoint import check_files, pipeline_class
-from albu_diffusemix.backends.instruct_pix2pix.families import INSTRUCT
+from albu_diffusemix.backends.diffusers.checkpoint import check_files, pipeline_class
+from albu_diffusemix.backends.diffusers.families import INSTRUCT
 from albu_diffusemix.backends.onnx.layout import CONFIG_NAME, DATA_NAME, GRAPH_NAME, PARTS
 from albu_diffusemix.backends.onnx.sessions import Graph
 

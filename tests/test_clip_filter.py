@@ -11,7 +11,7 @@ from diffusion_tools import PHOTOGRAPHS, THIRD_PARTY_WARNINGS
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel
 
-from albu_diffusemix.similarity import SimilarityFilter
+from albu_diffusemix.clip_filter import SimilarityFilter
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 

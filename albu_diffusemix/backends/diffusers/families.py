@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from albu_diffusemix.backends.instruct_pix2pix.settings import Settings
+from albu_diffusemix.backends.diffusers.settings import Settings
 from albu_diffusemix.backends.presets import PRESETS, check_guidance
 
 __all__ = ["INSTRUCT", "XL_INSTRUCT", "call_arguments", "editing_class", "takes_batches"]

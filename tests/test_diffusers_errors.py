@@ -10,7 +10,7 @@ import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, request
 
 from albu_diffusemix.backends import create_backend
-from albu_diffusemix.backends.instruct_pix2pix import hub, settings
+from albu_diffusemix.backends.diffusers import hub, settings
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
