@@ -1,12 +1,12 @@
 """Image files: finding, reading and writing them."""
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.image_headers import declared_size
 from albu_diffusemix.regular_files import open_regular
 
@@ -108,9 +108,4 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     check_ending(path)
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(encoded.tobytes())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(path, lambda file: file.write(encoded.tobytes()))

@@ -25,9 +25,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.functional import Box
+
 __all__ = ["JpegError", "cut", "decode", "decode_box", "encode"]
 
-Box: TypeAlias = tuple[int, int, int, int]
 Data: TypeAlias = bytes | bytearray | memoryview
 
 BLOCK = 8

@@ -26,12 +26,13 @@ class Mask(ABC):
         """Give the part of the counterpart that the hybrid needs."""
 
     @abstractmethod
-    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
-        """Give what the hybrid of the image and that part of the counterpart consists of."""
+    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+        """Return what the hybrid consists of: pieces of the image, and of the part of the counterpart for `box`."""
 
     def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         """Put that part of the counterpart into the image."""
-        return functional.join(self.pieces(image, part, seam_width, params), np.empty(image.shape, image.dtype))
+        box = self.box(image.shape[0], image.shape[1], seam_width, params)
+        return functional.join(self.pieces(image, part, box, seam_width, params), np.empty(image.shape, image.dtype))
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class _HalfMask(Mask):
         del params
         return functional.half_box(height, width, self.half, seam_width)
 
-    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
-        del params
+    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+        del box, params
         return functional.half_pieces(image, part, self.half, seam_width)
 
 
@@ -59,8 +60,9 @@ class _CutMixMask(Mask):
         del seam_width
         return functional.cutmix_box(height, width, **params)
 
-    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
-        return functional.cutmix_pieces(image, part, self.box(image.shape[0], image.shape[1], seam_width, params))
+    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+        del seam_width, params
+        return functional.cutmix_pieces(image, part, box)
 
 
 class _MixupMask(Mask):
@@ -71,9 +73,9 @@ class _MixupMask(Mask):
         del seam_width, params
         return (0, 0, width, height)
 
-    def pieces(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> list[Piece]:
+    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
         del seam_width
-        return [(functional.whole_box(image), functional.mixup(image, part, **params))]
+        return [(box, functional.mixup(image, part, **params))]
 
 
 MASKS: dict[str, Mask] = {

@@ -1,18 +1,15 @@
-"""What the transforms do to a batch of images, in two steps, and the records of what happened."""
+"""What the transforms do to a batch of images, in two steps, and the count of images that were left as they were."""
 
 import os
 import random
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from albu_diffusemix._host import HostTransform, call_data
-from albu_diffusemix.backends import BackendSpec, Request, shared_backend
+from albu_diffusemix.backends import BackendSpec, Counterpart, Request, shared_backend
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import (
     Box,
@@ -27,51 +24,11 @@ from albu_diffusemix.functional import (
     whole_box,
 )
 from albu_diffusemix.masks import MASKS
+from albu_diffusemix.tracing import record_call
 
-__all__ = ["BaseMix", "CounterpartMixin", "FractalMixin", "TracedCall", "trace", "unmixed_images"]
+__all__ = ["BaseMix", "CounterpartMixin", "FractalMixin", "unmixed_images"]
 
 _unmixed: Counter[tuple[int, str]] = Counter()
-_trace: ContextVar[list["TracedCall"] | None] = ContextVar("albu_diffusemix_trace", default=None)
-
-
-class TracedCall(NamedTuple):
-    """One call of a transform of ours, as `trace` keeps it.
-
-    Attributes:
-        transform: The transform that was applied.
-        image: The image that it was handed.
-        params: What had been sampled for it.
-
-    """
-
-    transform: "BaseMix"
-    image: Image
-    params: dict[str, Any]
-
-
-@contextmanager
-def trace() -> Iterator[list[TracedCall]]:
-    """Keep the calls of our transforms on single images while a pipeline runs, to show what happened inside.
-
-    Yields:
-        list[TracedCall]: Filled call by call, in order.
-
-    Examples:
-        >>> import numpy as np
-        >>> from albu_diffusemix import DiffuseMix
-        >>> from albu_diffusemix.mixing import trace
-        >>> with trace() as calls:
-        ...     image = DiffuseMix(prompts=("snowy",), p=1)(image=np.zeros((8, 8, 3), np.uint8))["image"]
-        >>> calls[0].params["prompt"]
-        'snowy'
-
-    """
-    calls: list[TracedCall] = []
-    token = _trace.set(calls)
-    try:
-        yield calls
-    finally:
-        _trace.reset(token)
 
 
 def unmixed_images() -> dict[str, int]:
@@ -108,9 +65,7 @@ class BaseMix(HostTransform):
     def apply(self, img: Image, *args: Any, **params: Any) -> Image:
         del args
         check_image(img)
-        calls = _trace.get()
-        if calls is not None:
-            calls.append(TracedCall(self, img, params))
+        record_call(self, img, params)
         return self.mix([np.ascontiguousarray(img)], params)[0]
 
     def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:
@@ -157,39 +112,27 @@ class CounterpartMixin:
         """Give the pieces of each image's hybrid; None for an image without a counterpart."""
         mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
         boxes = [mask.box(image.shape[0], image.shape[1], self.seam_width, mask_params) for image in images]
-        parts = self._parts_at_hand(images, boxes)
-        if parts is None:
+        given = self._metadata(call_data()).get("counterpart")
+        if given is None:
             parts = self._parts_from_backend(images, boxes, params)
+        else:
+            parts = self._parts_of_given(given, images, boxes)
         return [
-            None if part is None else mask.pieces(image, part, self.seam_width, mask_params)
-            for image, part in zip(images, parts, strict=True)
+            None if part is None else mask.pieces(image, part, box, self.seam_width, mask_params)
+            for image, part, box in zip(images, parts, boxes, strict=True)
         ]
 
-    def _parts_from_backend(
-        self,
-        images: list[Image],
-        boxes: list[Box],
-        params: dict[str, Any],
-    ) -> list[Image | None]:
-        parts: list[Image | None] = [crop(image, box) for image, box in zip(images, boxes, strict=True)]
-        asked = [place for place, part in enumerate(parts) if part is not None and part.size > 0]
+    def _parts_from_backend(self, images: list[Image], boxes: list[Box], params: dict[str, Any]) -> list[Image | None]:
+        asked = [place for place, box in enumerate(boxes) if box[0] < box[2] and box[1] < box[3]]
         requests = [
             Request(to_rgb(images[place]), params["prompt"], params["seed"], params["key"], boxes[place])
             for place in asked
         ]
         counterparts = shared_backend(self.backend).generate(requests) if requests else []
-        for place, counterpart in zip(asked, counterparts, strict=True):
-            if counterpart.image is None:
-                _leave_unmixed(counterpart.status)
-                parts[place] = None
-            else:
-                parts[place] = match_format(counterpart.image, crop(images[place], boxes[place]))
-        return parts
+        answers = dict(zip(asked, counterparts, strict=True))
+        return [_answered(answers.get(place), image, boxes[place]) for place, image in enumerate(images)]
 
-    def _parts_at_hand(self, images: list[Image], boxes: list[Box]) -> list[Image | None] | None:
-        given = self._metadata(call_data()).get("counterpart")
-        if given is None:
-            return None
+    def _parts_of_given(self, given: Any, images: list[Image], boxes: list[Box]) -> list[Image | None]:
         if not isinstance(given, np.ndarray):
             raise TypeError(f"{self.metadata_key}['counterpart'] must be a NumPy array; got {type(given).__name__}")
         size = images[0].shape[:2]
@@ -240,6 +183,15 @@ class FractalMixin:
             matched = part if part.shape == piece.shape else match_format(part, piece)
             fractal_blend(piece, matched, params["alpha"], out=crop(out, box))
         return out
+
+
+def _answered(counterpart: Counterpart | None, image: Image, box: Box) -> Image | None:
+    if counterpart is None:  # the box is empty, and no backend was asked
+        return crop(image, box)
+    if counterpart.image is None:
+        _leave_unmixed(counterpart.status)
+        return None
+    return match_format(counterpart.image, crop(image, box))
 
 
 def _part(counterpart: Image, box: Box, image: Image) -> Image:

@@ -15,9 +15,10 @@ from albu_diffusemix.drawing import draw_text, fit
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.masks import MASKS
-from albu_diffusemix.mixing import CounterpartMixin, FractalMixin, TracedCall, trace
+from albu_diffusemix.mixing import CounterpartMixin, FractalMixin
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import parse_json
+from albu_diffusemix.tracing import TracedCall, trace
 from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat
 from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 

@@ -15,7 +15,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from albu_diffusemix.backends import Counterpart, Request, register_backend
 from albu_diffusemix.functional import crop
-from albu_diffusemix.mixing import trace
+from albu_diffusemix.tracing import trace
 
 # So that each worker of a fork server need not import them again.
 multiprocessing.set_forkserver_preload(["torch.utils.data", "albu_diffusemix", "skimage"])

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from albu_diffusemix.store import files
+from albu_diffusemix import atomic_files
 
 CHANGING = ("pwrite", "ftruncate", "fsync", "rename", "replace", "unlink", "link", "mkdir")
 
@@ -58,6 +58,8 @@ def watched(steps: Steps) -> Iterator[None]:
                 return steps.take(name, lambda: real(*given, **named))
 
             patches.enter_context(mock.patch.object(os, name, call))
-        new_file = files._new_file
-        patches.enter_context(mock.patch.object(files, "_new_file", lambda path: WatchedFile(new_file(path), steps)))
+        new_file = atomic_files._new_file
+        patches.enter_context(
+            mock.patch.object(atomic_files, "_new_file", lambda path: WatchedFile(new_file(path), steps))
+        )
         yield

@@ -10,7 +10,7 @@ from conftest import make_image
 from mixing_cases import CASES, make_mix, pixels_in_a_process
 
 from albu_diffusemix._host import HOST
-from albu_diffusemix.mixing import trace
+from albu_diffusemix.tracing import trace
 
 SHAPES = [(12, 10), (12, 10, 1), (12, 10, 3), (12, 10, 5)]
 VIEWS = {

@@ -23,8 +23,8 @@ from albu_diffusemix.functional import match_format
 from albu_diffusemix.images import write_image
 from albu_diffusemix.jpeg import encode
 from albu_diffusemix.masks import MASKS
-from albu_diffusemix.mixing import trace
 from albu_diffusemix.store import Recipe, Source, Store
+from albu_diffusemix.tracing import trace
 
 IMAGE = picture(1, 48, 64)
 WHOLE = (0, 0, 64, 48)

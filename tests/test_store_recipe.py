@@ -9,7 +9,7 @@ from store_files import RECIPE, found, make_store, quiet_fork
 
 from albu_diffusemix.store import Recipe, Store, StoreError
 from albu_diffusemix.store.files import dump_checked
-from albu_diffusemix.store.recipe import publish
+from albu_diffusemix.store.store_json import publish
 
 
 @pytest.fixture

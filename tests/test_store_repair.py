@@ -157,10 +157,10 @@ def test_a_part_whose_recipe_was_let_in_while_a_reader_opened_the_store_is_read(
     with Store.create(path, replace(RECIPE, base_seed=1), allow_mixed=True).writer() as writer:
         put(writer, 40)
     answers = iter([before])
-    from albu_diffusemix.store import recipe  # noqa: PLC0415
+    from albu_diffusemix.store import store_json  # noqa: PLC0415
 
-    load = recipe.load
-    monkeypatch.setattr(recipe, "load", lambda root: next(answers, None) or load(root))
+    load = store_json.load
+    monkeypatch.setattr(store_json, "load", lambda root: next(answers, None) or load(root))
     assert found(Store.open(path)) == {*range(COUNT), 40}
 
 
@@ -270,13 +270,13 @@ def test_a_damaged_index_of_a_part_is_made_again_by_the_merge_with_one_warning(p
 
 
 def test_a_store_of_version_1_becomes_one_of_version_2_when_it_is_written_to(path):
-    from albu_diffusemix.store import recipe  # noqa: PLC0415
+    from albu_diffusemix.store import store_json  # noqa: PLC0415
 
-    fields = recipe.load(path)
-    recipe.restore(path, {name: value for name, value in fields.items() if name != "needs"} | {"version": 1})
+    fields = store_json.load(path)
+    store_json.restore(path, {name: value for name, value in fields.items() if name != "needs"} | {"version": 1})
     assert found(Store.open(path)) == set(range(COUNT))
     Store.create(path, RECIPE)
-    assert recipe.load(path)["version"] == 2
+    assert store_json.load(path)["version"] == 2
 
 
 def test_a_repair_of_what_is_not_a_store_is_refused(tmp_path):

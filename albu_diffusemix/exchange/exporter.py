@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.generate.plan import refuse_other_writers
 from albu_diffusemix.store import Row, Store
-from albu_diffusemix.store.files import StoreError, explained, write_beside
+from albu_diffusemix.store.files import StoreError, explained
 
 __all__ = ["RECORDS", "export_folder", "export_parquet"]
 
@@ -63,7 +64,7 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
             progress()
 
     with explained("write in", output):
-        write_beside(output / RECORDS, write_all)
+        write_atomically(output / RECORDS, write_all)
     return count
 
 
@@ -109,7 +110,7 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
                         return
 
         with explained("write in", output):
-            write_beside(output / f"counterparts-{number:05d}.parquet", write)
+            write_atomically(output / f"counterparts-{number:05d}.parquet", write)
     return count
 
 

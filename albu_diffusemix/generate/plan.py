@@ -20,8 +20,8 @@ from albu_diffusemix.generate.variants import choose_prompts, find_missing, vari
 from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store import Recipe, Store, refuse_other_files
-from albu_diffusemix.store.recipe import STORE_JSON
 from albu_diffusemix.store.run_lock import hold_run
+from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
 
 __all__ = [

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from albu_diffusemix.keys import Source, check_name, normalise_key
-from albu_diffusemix.store import health
-from albu_diffusemix.store import recipe as recipes
+from albu_diffusemix.store import health, store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, advice
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
-from albu_diffusemix.store.recipe import Recipe
+from albu_diffusemix.store.readme import write_readme
+from albu_diffusemix.store.recipe import Recipe, made_with
 from albu_diffusemix.store.recovery import merge, recover
 from albu_diffusemix.store.rows import Row
 from albu_diffusemix.store.run_lock import RUNS
@@ -108,10 +108,10 @@ class Store:
 
         """
         root = Path(path)
-        if not (root / recipes.STORE_JSON).exists():
+        if not (root / store_json.STORE_JSON).exists():
             _lay_out(root, recipe, provenance or {})
-        recipes.admit(root, recipe, allow_mixed=allow_mixed)
-        repaired = recover(root, recipes.load(root))
+        store_json.admit(root, recipe, allow_mixed=allow_mixed)
+        repaired = recover(root, store_json.load(root))
         if repaired:
             warnings.warn(
                 f"{root} was damaged in {len(repaired)} place(s), the first: {repaired[0]}. It was repaired; what was "
@@ -254,8 +254,8 @@ class Store:
 
         """
         fields = self._now.fields
-        made_with = recipes.made_with(fields, self._recipe or self.recipe)
-        return Writer(self.path / PARTS, fields, made_with, check_name(label, "label"), part_bytes)
+        recipe = made_with(fields, self._recipe or self.recipe)
+        return Writer(self.path / PARTS, fields, recipe, check_name(label, "label"), part_bytes)
 
     def merge(self) -> None:
         """Write one index for all sealed parts, which makes opening fast and lets processes share it.
@@ -264,7 +264,7 @@ class Store:
             StoreError: It cannot be written, or a part cannot be read.
 
         """
-        damaged = merge(self.path, recipes.load(self.path))
+        damaged = merge(self.path, store_json.load(self.path))
         if damaged:
             warnings.warn(
                 f"{len(damaged)} problem(s) in {self.path}, the first: {damaged[0]}. Its index was made again.",
@@ -300,7 +300,7 @@ class Store:
             StoreError: The picture is neither, or the files cannot be written.
 
         """
-        recipes.write_readme(self.path, [self.recipe, *self.mixed], text, picture)
+        write_readme(self.path, [self.recipe, *self.mixed], text, picture)
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
         return type(self), (self.path,)
@@ -321,7 +321,7 @@ class _Snapshot(NamedTuple):
 
     @classmethod
     def of(cls, root: Path) -> "_Snapshot":
-        fields = recipes.load(root)
+        fields = store_json.load(root)
         catalog = Catalog(root, fields)
         if catalog.problems:
             warnings.warn(
@@ -339,10 +339,10 @@ def refuse_other_files(root: Path) -> None:
         found = [file.name for file in root.iterdir()] if root.is_dir() else []
         foreign = sorted(name for name in found if name not in own and not name.endswith(".tmp"))
         has_parts = (root / PARTS).is_dir() and any((root / PARTS).iterdir())
-    if (root / recipes.STORE_JSON).exists():
+    if (root / store_json.STORE_JSON).exists():
         return
     if has_parts:
-        raise StoreError(f"{root} has no store.json: {recipes.restore_advice(root)}")
+        raise StoreError(f"{root} has no store.json: {store_json.restore_advice(root)}")
     if foreign:
         raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
 
@@ -354,5 +354,5 @@ def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
         root.mkdir(parents=True, exist_ok=True)
         (root / PARTS).mkdir(exist_ok=True)
         (root / MERGED).parent.mkdir(exist_ok=True)
-    recipes.write_readme(root, [recipe], "", b"")
-    recipes.publish(root, recipe, provenance)
+    write_readme(root, [recipe], "", b"")
+    store_json.publish(root, recipe, provenance)

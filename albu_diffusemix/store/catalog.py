@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import xxhash
 
-from albu_diffusemix.store import recipe as recipes
+from albu_diffusemix.store import store_json
 from albu_diffusemix.store.files import StoreError, explained, is_shortage
 from albu_diffusemix.store.index import DamagedIndexError, Index
 from albu_diffusemix.store.indexing import merge
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
 from albu_diffusemix.store.parts import read_index
+from albu_diffusemix.store.recipe import is_known
 from albu_diffusemix.store.rows import Row
 
 __all__ = ["MERGED", "Catalog", "merge_indexes", "open_merged", "verify_merged"]
@@ -190,10 +191,10 @@ def _read_indexes(root: Path, store: dict[str, Any], names: list[str]) -> tuple[
     indexes, problems = [], []
     for name in names:
         index, found = read_index(root / PARTS, name, store)
-        if not recipes.is_known(store, index.made_with):
+        if not is_known(store, index.made_with):
             # It may have been let in after store.json was read.
-            store.update(recipes.load(root))
-        if recipes.is_known(store, index.made_with):
+            store.update(store_json.load(root))
+        if is_known(store, index.made_with):
             indexes.append(index)
             problems += found
         else:

@@ -1,13 +1,11 @@
-"""Files that are whole or not there: written beside and renamed, JSON with a check, errors that say what to do."""
+"""The errors of a store, which say what to do, and JSON with a check."""
 
 import contextlib
 import errno
 import json
-import os
-import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import xxhash
 
@@ -49,63 +47,11 @@ def explained(doing: str, path: Path | str) -> Iterator[None]:
         raise StoreError(f"cannot {doing} {path}: {reason}" + (f": {advice}" if advice else "")) from error
 
 
-def write_beside(path: Path, write: Callable[[BinaryIO], object], *, keep: bool = False) -> None:
-    """Make `path` hold what `write` writes, or leave it as it was: temporary file, fsync, rename, fsync of the folder.
-
-    Args:
-        path: The file to make or replace.
-        write: Called with the temporary file, open for binary writing.
-        keep: Leave a file that is already there as it is, whoever of several writers made it.
-
-    Raises:
-        OSError: The file cannot be written; the temporary file is gone.
-
-    """
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with _new_file(beside) as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep:
-            _place(beside, path)
-        else:
-            beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _new_file(path: Path) -> BinaryIO:
-    return path.open("xb")
-
-
-def _place(beside: Path, path: Path) -> None:
-    try:
-        path.hardlink_to(beside)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        if not path.exists():
-            beside.replace(path)
-    beside.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in the folder survive a power loss."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def dump_checked(fields: Mapping[str, Any], indent: int | None = None) -> bytes:
     r"""Write the fields as UTF-8 JSON with a last field `check`.
 
     The check is the xxh3-64, in hexadecimal, of the other fields as JSON in the order of the file, without white space
-    between tokens and without `\u` escapes: it does not change when the file is only laid out anew.
+    between tokens and without `\u` escapes: it does not change when the file is only laid out in another way.
 
     Example:
         >>> load_checked(dump_checked({"key": "class/001.jpg"}), "an example")

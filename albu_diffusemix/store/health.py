@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from albu_diffusemix.store import recipe as recipes
+from albu_diffusemix.store import store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, verify_merged
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.index import Index
@@ -17,7 +17,7 @@ from albu_diffusemix.store.members import PartRecipe, Problem, Sample, scan
 from albu_diffusemix.store.open_part import writer_of
 from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_parts
 from albu_diffusemix.store.parts import read_index, verify_part
-from albu_diffusemix.store.recipe import Recipe
+from albu_diffusemix.store.recipe import Recipe, is_known
 from albu_diffusemix.store.recovery import lone_indexes, recover, repair_parts, salvage
 from albu_diffusemix.store.recovery import merge as write_merged
 from albu_diffusemix.store.rows import Part, Row
@@ -107,13 +107,13 @@ def verify(root: Path) -> list[Problem]:
         StoreError: The store cannot be read.
 
     """
-    fields = recipes.load(root)
+    fields = store_json.load(root)
     folder = root / PARTS
     listing = list_parts(folder)
     merged_problems = verify_merged(root, fields)
     problems = listing.stray_problems()
     for name in listing.sealed:
-        foreign = not recipes.is_known(fields, read_index(folder, name, fields)[0].made_with)
+        foreign = not is_known(fields, read_index(folder, name, fields)[0].made_with)
         problems += [Problem(name + SEALED, "", _FOREIGN)] if foreign else verify_part(folder, name, fields)
     problems += lone_indexes(folder)
     dead = [name for name in list_parts(folder).open if writer_of(folder, name) == "dead"]
@@ -130,7 +130,7 @@ def repair(root: Path, *, assume_dead: bool = False, recipe: Recipe | None = Non
     """
     folder = root / PARTS
     repaired = _restore_fields(root, recipe)
-    fields = recipes.load(root)
+    fields = store_json.load(root)
     repaired += verify_merged(root, fields)
     repaired += salvage(folder, fields, assume_dead=assume_dead)
     repaired += repair_parts(root, list_parts(folder).sealed, fields)
@@ -158,7 +158,7 @@ def _open_part(folder: Path, name: str) -> tuple[OpenStatus, list[Row]] | None:
 def _restore_fields(root: Path, recipe: Recipe | None) -> list[Problem]:
     """Write store.json again from what else remembers it, if it is damaged or gone."""
     try:
-        recipes.load(root)
+        store_json.load(root)
     except StoreError as error:
         if not (root / PARTS).is_dir():
             raise
@@ -168,8 +168,8 @@ def _restore_fields(root: Path, recipe: Recipe | None) -> list[Problem]:
                 f"{error}; nothing else in the store says how it was made: give that with --recipe FILE, the JSON of a "
                 "recipe as in the store's README.md"
             ) from error
-        recipes.restore(root, fields)
-        return [Problem(recipes.STORE_JSON, "", str(error))]
+        store_json.restore(root, fields)
+        return [Problem(store_json.STORE_JSON, "", str(error))]
     return []
 
 
@@ -187,7 +187,7 @@ def _copies_in_indexes(root: Path) -> Iterator[dict[str, Any]]:
     for path in [root / MERGED, *(folder / (name + INDEX) for name in reversed(list_parts(folder).indexes))]:
         with contextlib.suppress(StoreError):
             store = Index.open(path, whole=True).store
-            recipes.check_fields(store, str(path))
+            store_json.check_fields(store, str(path))
             yield store
 
 
@@ -198,7 +198,7 @@ def _said_by_parts(folder: Path) -> Iterator[dict[str, Any]]:
             found = next((item for item in scan(file, file_name) if isinstance(item, PartRecipe)), None)
         if found:
             fields = {**found.fields, "mixed": []}
-            recipes.check_fields(fields, file_name)
+            store_json.check_fields(fields, file_name)
             yield fields
 
 

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.keys import Source, check_name, hash_key, normalise_key
-from albu_diffusemix.store.files import StoreError, write_beside
+from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.store.index_file import SECTIONS, Contents, check_ranges, read_file, write_file
 from albu_diffusemix.store.rows import ENCODINGS, ROW, ROW_STRUCT, Row, check_row
 
@@ -96,7 +97,7 @@ class Index:
             OSError: It cannot be written.
 
         """
-        write_beside(self.path, self.write)
+        write_atomically(self.path, self.write)
 
     def write(self, file: BinaryIO) -> None:
         """Write the file that `index_file` describes."""

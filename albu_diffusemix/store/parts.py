@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import xxhash
 
-from albu_diffusemix.store.files import StoreError, explained, is_shortage, sync_folder, write_beside
+from albu_diffusemix.atomic_files import sync_folder, write_atomically
+from albu_diffusemix.store.files import StoreError, explained, is_shortage
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.indexing import index_part
 from albu_diffusemix.store.locks import still_there
@@ -200,7 +201,7 @@ def _rewrite(file: BinaryIO, found: _Found, sealed: Path, store: dict[str, Any])
             at += end - start
         target.write(END)
 
-    write_beside(sealed, copy)
+    write_atomically(sealed, copy)
     with sealed.open("rb") as written:
         name = sealed.name.removesuffix(SEALED)
         samples = [Sample(row._replace(part=name), 0, 0) for row in rows]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends.precomputed.changes import FIRST, UPRIGHT, Change, change_among, change_of, is_sideways
-from albu_diffusemix.store import Row, Source, Store, StoreError
+from albu_diffusemix.store import Row, Source, Store
 
 __all__ = ["SAME_ROOT", "Cause", "Explainer", "Match", "Mismatch", "find"]
 
@@ -155,7 +155,7 @@ class Explainer:
     def _has(self, key: str) -> bool:
         try:
             return bool(self._store.variants(key))
-        except StoreError:
+        except ValueError:
             return False
 
     @cached_property

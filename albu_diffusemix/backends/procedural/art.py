@@ -55,7 +55,7 @@ SEAL = (0.76, 0.17, 0.12)
 TITLE = ((0.94, 0.84, 0.58), (0.93, 0.80, 0.72), (0.80, 0.86, 0.80))
 BOKASHI = ((0.09, 0.22, 0.44), (0.09, 0.22, 0.44), (0.76, 0.25, 0.18))
 
-Box = tuple[float, float, float, float]
+Frame = tuple[float, float, float, float]
 """Left, top, width and height in [0, 1] of the picture."""
 
 
@@ -220,7 +220,7 @@ def _title_and_seal(sheet: Image, rng: np.random.Generator) -> None:
     draw_lines(sheet, _glyph(seal, rng), 0.006, _levels(WASHI))
 
 
-def _panel(sheet: Image, box: Box, color: Color, frame: Color) -> None:
+def _panel(sheet: Image, box: Frame, color: Color, frame: Color) -> None:
     left, top, wide, tall = box
     corners = np.array([[left, top], [left + wide, top], [left + wide, top + tall], [left, top + tall], [left, top]])
     points = fixed_point(corners * (sheet.shape[1], sheet.shape[0]))
@@ -228,7 +228,7 @@ def _panel(sheet: Image, box: Box, color: Color, frame: Color) -> None:
     draw_lines(sheet, [corners], 0.006, _levels(frame))
 
 
-def _glyph(box: Box, rng: np.random.Generator) -> list[NDArray[np.float64]]:
+def _glyph(box: Frame, rng: np.random.Generator) -> list[NDArray[np.float64]]:
     left, top, wide, tall = box
     levels, halves = np.sort(rng.uniform(0.15, 0.8, 3)), rng.uniform(0.15, 0.32, 3)
     bars = [np.array([[0.5 - half, at], [0.5 + half, at - 0.04]]) for at, half in zip(levels, halves, strict=True)]
