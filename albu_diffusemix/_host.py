@@ -127,7 +127,7 @@ class HostTransform:
         return sampled if SampledParams is None else SampledParams(params=sampled)
 
     def apply_with_params(self, params: Any, *args: Any, **data: Any) -> dict[str, Any]:
-        """Apply, with the caller's data at hand for what must not travel through copied parameters."""
+        """Apply, with the caller's data within reach, for what must not travel through copied parameters."""
         token = _call_data.set(data)
         try:
             result: dict[str, Any] = super().apply_with_params(params, *args, **data)  # type: ignore[misc]

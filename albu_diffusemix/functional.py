@@ -39,7 +39,7 @@ Box: TypeAlias = tuple[int, int, int, int]
 """`(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded."""
 
 Piece: TypeAlias = tuple[Box, Image]
-"""Where a part of a hybrid lies, and its pixels: never none, often a view. The pieces of a hybrid cover it once; what
+"""Where a part of a hybrid lies, and its pixels: at least one, often a view. The pieces of a hybrid cover it once; what
 comes next can take them where they lie, with no copy in between."""
 
 Half = Literal["left", "right", "top", "bottom"]
@@ -55,7 +55,7 @@ def check_image(image: Any) -> None:
         image (Any): The candidate.
 
     Raises:
-        TypeError: It is no NumPy array.
+        TypeError: It is not a NumPy array.
         ValueError: Its dtype, its number of dimensions or channels, or a side of zero is not allowed.
 
     """

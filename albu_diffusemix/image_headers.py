@@ -7,7 +7,7 @@ __all__ = ["declared_size"]
 
 
 def declared_size(data: bytes) -> tuple[int, int]:
-    """Return the width and height in an image file's header; (0, 0) where it says none that can be read.
+    """Return the width and height in an image file's header; (0, 0) where it has no size that can be read.
 
     Args:
         data (bytes): A BMP, JPEG, PNG, TIFF or WebP file.

@@ -6,8 +6,8 @@ decoder forget what it knew, so what lies between two of them, a *restart segmen
 neighbours. With 4:4:4 sampling no filter crosses a block's edge either.
 
 `encode` chooses half a row of blocks as the interval. A half of the picture is then made by copying bytes: the header
-with another height or width in SOF0, the restart segments of that half in order, the markers between them counted anew
-from `ff d0`, and EOI. Any decoder reads it, with exactly the pixels that the whole file has there.
+with another height or width in SOF0, the restart segments of that half in order, the markers between them numbered
+again from `ff d0`, and EOI. Any decoder reads it, with exactly the pixels that the whole file has there.
 
 Inside entropy-coded data a byte `ff` is written `ff 00`, and any number of further `ff` may stand before a marker: an
 `ff` followed by neither `00` nor `ff` begins a marker. JPEG has no checksum: its structure shows a file that breaks off
@@ -54,7 +54,7 @@ READS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")  # OpenCV 4.11 and later
 
 
 class JpegError(ValueError):
-    """These bytes are no JPEG, break off, contradict themselves, or are of a kind that OpenCV does not decode."""
+    """These bytes are not a JPEG, break off, contradict themselves, or are of a kind that OpenCV does not decode."""
 
 
 class _Header(NamedTuple):
@@ -81,7 +81,7 @@ def encode(image: NDArray[np.uint8], quality: int = 90) -> bytes:
         The bytes of the file.
 
     Raises:
-        ValueError: If the image's shape or dtype, or the quality, is none of these.
+        ValueError: If the image's shape or dtype, or the quality, is not one of these.
 
     Example:
         >>> data = encode(np.zeros((32, 48, 3), np.uint8))
@@ -112,7 +112,7 @@ def decode(data: Data) -> NDArray[np.uint8]:
         `(H, W, 3)` RGB, or `(H, W)` for a grey file, uint8. EXIF orientation is not applied.
 
     Raises:
-        JpegError: If the bytes are no JPEG, break off, contradict themselves, or OpenCV does not decode them.
+        JpegError: If the bytes are not a JPEG, break off, contradict themselves, or OpenCV does not decode them.
 
     """
     header = _read_header(data)
@@ -165,7 +165,8 @@ def cut(data: Data, box: Box) -> bytes | None:
         box: `(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded; not empty, inside the picture.
 
     Returns:
-        A JPEG of the box, or None where an edge of the box is no edge of restart segments or the file has none.
+        A JPEG of the box, or None where an edge of the box is not an edge of restart segments, or the file has no such
+        segments.
 
     Raises:
         JpegError: As `decode`, except for what shows only in decoding.
@@ -253,7 +254,7 @@ def _read_frame(content: Data) -> tuple[int, int, bytes]:
 
 
 def _find_segments(data: Data, header: _Header) -> list[int]:
-    """Where each restart segment ends and a marker begins; none in a file that is not one sequential scan."""
+    """Where each restart segment ends and a marker begins; empty for a file that is not one sequential scan."""
     at, codes = _find_markers(data, header.data_at)
     if not _has_one_scan(header):
         _check_scans(data, at, codes)
@@ -291,7 +292,7 @@ def _count_segments(header: _Header) -> int:
 
 
 def _check_scans(data: Data, at: NDArray[np.intp], codes: NDArray[np.uint8]) -> None:
-    """Walk from scan to scan to EOI; what looks like a marker inside a segment's content is none."""
+    """Walk from scan to scan to EOI; what looks like a marker inside a segment's content is not one."""
     stop = 0
     for start, code in zip(at.tolist(), codes.tolist(), strict=True):
         if start < stop or code in RESTARTS:

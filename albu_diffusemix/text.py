@@ -82,5 +82,5 @@ def _format_warning(
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError(f"the number {number} is too large" if "n" not in number.lower() else f"{number} is no number")
+        raise ValueError(f"the number {number} is too large" if number[-1].isdigit() else f"{number} is not a number")
     return value

@@ -21,8 +21,8 @@ def worker_init_fn(worker_id: int) -> None:
     """Seed the native transforms of a DataLoader worker, for `DataLoader(..., worker_init_fn=worker_init_fn)`.
 
     albumentations 2.0.8 hands every worker the same random numbers, and each epoch those of the first. The transforms
-    of this package mend that for themselves; this function mends it for the others of the pipeline. Each pipeline that
-    the data set holds is seeded from the worker's seed and its own: workers differ, epochs differ, and a run after
+    of this package correct that themselves; this function corrects it for the others of the pipeline. Each pipeline
+    that the data set holds is seeded from the worker's seed and its own: workers differ, epochs differ, and a run after
     `torch.manual_seed` repeats. AlbumentationsX does all of that itself: there, nothing is done.
 
     The pipeline may be an attribute of the data set, of a data set that it wraps, or of an object or function that it
@@ -32,7 +32,7 @@ def worker_init_fn(worker_id: int) -> None:
         worker_id (int): Number of the worker, as torch gives it; the worker's seed is already its own.
 
     Raises:
-        RuntimeError: Called in a process that is no DataLoader worker.
+        RuntimeError: Called in a process that is not a DataLoader worker.
 
     Examples:
         >>> import torch
@@ -44,7 +44,7 @@ def worker_init_fn(worker_id: int) -> None:
     seed = worker_seed()
     if seed is None:
         raise RuntimeError(
-            f"worker_init_fn({worker_id}) was called in a process that is no worker of a DataLoader; hand the function "
+            f"worker_init_fn({worker_id}) was called in a process that is not a DataLoader worker; hand the function "
             "itself to DataLoader(worker_init_fn=...)",
         )
     if HOST != "albumentations":

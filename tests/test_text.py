@@ -39,8 +39,8 @@ def test_whatever_is_shown_can_be_printed_in_one_line(text):
         (b"\xff", "utf-8"),
         ("", "Expecting value"),
         ('{"seed": 1e400}', "the number 1e400 is too large"),
-        ('{"seed": NaN}', "NaN is no number"),
-        ('{"seed": -Infinity}', "-Infinity is no number"),
+        ('{"seed": NaN}', "NaN is not a number"),
+        ('{"seed": -Infinity}', "-Infinity is not a number"),
         ("1" * 5000, "digit"),
     ],
 )

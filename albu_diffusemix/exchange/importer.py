@@ -135,7 +135,7 @@ def run_import(plan: ImportPlan, reporter: Reporter, stop: threading.Event) -> S
     Args:
         plan: From `plan_import`.
         reporter: Hears of each counterpart when the store has acknowledged it.
-        stop: When set, what is in hand is written and sealed, and that is all.
+        stop: When set, what is in progress is written and sealed, and nothing more.
 
     Raises:
         ValueError: The store was made otherwise, is being written by somebody else, or cannot be written.

@@ -204,7 +204,7 @@ class Store:
         return next((row for row in self._now.catalog.by_key(normalise_key(key)) if row.variant == variant), None)
 
     def has(self, key: str, variant: str) -> bool:
-        """Tell whether there is an image. A failure is none.
+        """Tell whether there is an image. A failure does not count as one.
 
         Raises:
             StoreError: The key is not valid, or the parts cannot be read.
@@ -228,7 +228,7 @@ class Store:
         """Return the image file of a counterpart, and its row.
 
         Raises:
-            StoreError: There is none, or it is damaged.
+            StoreError: There is no such image, or it is damaged.
 
         """
         row = self.find(key, variant)

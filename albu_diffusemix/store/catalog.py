@@ -233,7 +233,7 @@ class _PartFile:
 
 
 class _PartFiles:
-    """The parts read last, opened when they are first asked for, in each process anew."""
+    """The parts read last, opened when they are first asked for, once in each process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -44,7 +44,7 @@ def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
     Making it takes about three times its size in memory for a while.
 
     Args:
-        indexes: What to join; none gives an empty index.
+        indexes: What to join; an empty sequence gives an empty index.
         store: What store.json says.
         path: Where the index is to lie; nothing is written.
 

@@ -218,7 +218,7 @@ def _members(file: BinaryIO) -> Iterator[_Member | Problem]:
 
 
 def _read_member(file: BinaryIO, start: int, size: int) -> _Member | Problem | None:
-    """Read a member with its data, or what is wrong if the file ends inside of it; None where none starts."""
+    """Read a member with its data, or what is wrong if the file ends inside of it; None where no member starts."""
     file.seek(start)
     path = ""
     try:

@@ -51,7 +51,7 @@ class OpenPart:
                 number += 1
 
     def append(self, data: bytes) -> None:
-        """Hand the bytes to the kernel, all of them or none.
+        """Hand the bytes to the kernel, all of them or nothing.
 
         Raises:
             StoreError: They cannot be written; what was written before stays.

@@ -160,7 +160,7 @@ def verify_part(folder: Path, name: str, store: dict[str, Any]) -> list[Problem]
 
 
 def repair_part(folder: Path, name: str, store: dict[str, Any]) -> None:
-    """Write a damaged part again from its whole samples, and its index; remove both where there are none.
+    """Write a damaged part again from its whole samples, and its index; remove both where there are no whole samples.
 
     What a damaged recipe said is taken from the part's index where that still says it.
 

@@ -24,9 +24,9 @@ class Recipe:
         size: Side of the counterparts in pixels; None keeps each source's own.
         encoding: Format and its options.
         base_seed: What all seeds are derived from.
-        similarity: Options of the filter by likeness to the source; None where there was none.
+        similarity: Options of the filter by likeness to the source; None for no such filter.
         draw: How each source's prompts are drawn: "with_replacement", as in Algorithm 1 of the paper, or
-            "without_replacement", so that none comes twice before all were used.
+            "without_replacement", so that no prompt comes twice before all were used.
 
     """
 

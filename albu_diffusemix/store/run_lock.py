@@ -3,7 +3,8 @@
 `runs/<i>-of-<n>.lock` is locked by the run that makes the sources whose hash leaves the remainder i when divided by n;
 one for all sources is 0-of-1. The kernel drops a lock when its process dies. A run looks at the other locks and takes
 its own within a lock on `runs/starting`, so that of two that start together one sees the other. Where the file system
-has no locks nobody is kept out. Readers know nothing of this folder, and a store that nobody writes to has none.
+has no locks nobody is kept out. Readers know nothing of this folder, and a store that nobody writes to has no such
+folder.
 """
 
 import contextlib

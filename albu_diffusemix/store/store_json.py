@@ -146,7 +146,7 @@ def _write(root: Path, fields: Mapping[str, Any], *, keep: bool = False) -> None
 
 
 def _version(data: bytes) -> int:
-    """Return the format version of any store.json, also one whose check is made in a newer way; 0 if it says none."""
+    """Return the format version of any store.json, also one with a newer way of checking; 0 where it is missing."""
     version = _said(data, "version")
     return version if isinstance(version, int) else 0
 
