@@ -165,5 +165,5 @@ def test_a_data_set_without_a_pipeline_is_warned_of():
 
 
 def test_it_is_refused_outside_of_a_worker():
-    with pytest.raises(RuntimeError, match="no worker of a DataLoader"):
+    with pytest.raises(RuntimeError, match="not a DataLoader worker"):
         worker_init_fn(0)
