@@ -6,6 +6,7 @@ plain scalars, `apply` does the work.
 """
 
 import json
+import os
 import random
 import sys
 import warnings
@@ -84,10 +85,14 @@ def call_data() -> dict[str, Any]:
 
 
 def worker_seed() -> int | None:
-    """Give the seed of the DataLoader worker that this process is; None in any other, or where torch is not loaded."""
+    """Return torch's seed in this DataLoader worker; None in any other process, or where torch is not loaded.
+
+    It is read from torch itself: frameworks put the rank into it, and leave that of `get_worker_info` as it was.
+    """
     data = sys.modules.get("torch.utils.data")
-    info = data.get_worker_info() if data is not None else None
-    return None if info is None else int(info.seed)
+    if data is None or data.get_worker_info() is None:
+        return None
+    return int(sys.modules["torch"].initial_seed())
 
 
 class HostTransform:
@@ -98,7 +103,8 @@ class HostTransform:
 
     p: float
     py_random: random.Random
-    _seeded_for_worker: int | None = None
+    _is_seeded = False
+    _process: int | None = None
 
     def sample(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
         """Draw the parameters of one call: scalars that JSON can hold, from `rng` alone."""
@@ -144,17 +150,30 @@ class HostTransform:
     def set_random_seed(self, seed: int | None) -> None:
         """Seed, salted by the transform: the MIT host hands every transform of a pipeline the same seed."""
         super().set_random_seed(seed)  # type: ignore[misc]
+        self._is_seeded = seed is not None
         if seed is not None:
             self.py_random = random.Random(f"{seed}:{self._salt()}")
 
+    def set_random_state(self, *generators: Any) -> None:
+        """Take generators in place of a seed."""
+        super().set_random_state(*generators)  # type: ignore[misc]
+        self._is_seeded = True
+
     def should_apply(self, *args: Any, **kwargs: Any) -> bool:
-        """Decide by `p`, after a reseed where this process is a DataLoader worker that the MIT host left unseeded."""
-        seed = worker_seed()
-        if seed is not None and seed != self._seeded_for_worker:
-            self._seeded_for_worker = seed
-            self.py_random = random.Random(f"{seed}:{getattr(self, 'seed', None)}:{self._salt()}")
+        """Decide by `p`, after a reseed in a process to which the host copied the generator of another one."""
+        process = os.getpid()
+        if process != self._process:
+            self._process = process
+            self._reseed()
         applies: bool = super().should_apply(*args, **kwargs)  # type: ignore[misc]
         return applies
+
+    def _reseed(self) -> None:
+        seed = worker_seed()
+        if seed is not None:
+            self.py_random = random.Random(f"{seed}:{getattr(self, 'seed', None)}:{self._salt()}")
+        elif HOST == "albumentations" and not self._is_seeded:  # the other host gives out numbers of its own
+            self.py_random = random.Random()
 
     def _salt(self) -> int:
         """Tell this transform from others of its pipeline; the same before and after it was saved and loaded."""

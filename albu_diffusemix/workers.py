@@ -1,12 +1,13 @@
 """Seeds of DataLoader workers, for the pipelines that the MIT host leaves with one seed in all of them."""
 
+import contextlib
 import functools
 import inspect
 import sys
 import warnings
 import zlib
 from collections.abc import Iterator
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from albu_diffusemix._host import HOST, BaseCompose, BasicTransform, worker_seed
@@ -15,6 +16,9 @@ __all__ = ["worker_init_fn"]
 
 MOST_PIPELINES = 64
 """A list that is longer holds samples, not pipelines, and is not looked through."""
+
+_METHODS = ("__getitem__", "__getitems__", "__iter__", "__call__")
+"""What a loader calls of a data set, and a data set of what it holds."""
 
 
 def worker_init_fn(worker_id: int) -> None:
@@ -26,7 +30,10 @@ def worker_init_fn(worker_id: int) -> None:
     `torch.manual_seed` repeats. AlbumentationsX does all of that itself: there, nothing is done.
 
     The pipeline may be an attribute of the data set, of a data set that it wraps, or of an object or function that it
-    calls; or a global name that such a function uses.
+    calls; or a global name that such a function or the data set's own `__getitem__` uses.
+
+    It seeds from torch's own seed in the worker. A framework that puts its rank into that seed by an init function of
+    its own (Lightning, the Hugging Face Trainer) must be called first: give the loader a function that calls both.
 
     Args:
         worker_id (int): Number of the worker, as torch gives it; the worker's seed is already its own.
@@ -82,10 +89,21 @@ def _held_by(holder: Any) -> tuple[Any, ...]:
     if inspect.ismethod(holder):
         return (holder.__self__, holder.__func__)
     if inspect.isfunction(holder):
-        used = inspect.getclosurevars(holder)
-        return (*used.nonlocals.values(), *used.globals.values())
+        return tuple(_used_by(holder))
     partial = (holder.func, holder.args, holder.keywords) if isinstance(holder, functools.partial) else ()
-    return (*partial, *getattr(holder, "__dict__", {}).values())
+    methods = (getattr(type(holder), name, None) for name in _METHODS)
+    return (*partial, *filter(inspect.isfunction, methods), *getattr(holder, "__dict__", {}).values())
+
+
+def _used_by(function: FunctionType) -> Iterator[Any]:
+    """Yield what a function finds by the names in it, those in its comprehensions, lambdas and inner functions too."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # a name that has no value yet
+            yield cell.cell_contents
+    codes = [function.__code__]
+    for code in codes:
+        yield from (function.__globals__[name] for name in code.co_names if name in function.__globals__)
+        codes.extend(const for const in code.co_consts if isinstance(const, CodeType))
 
 
 def _few(held: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
