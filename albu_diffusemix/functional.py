@@ -30,6 +30,7 @@ __all__ = [
     "join",
     "match_format",
     "mixup",
+    "prepare_image",
     "to_rgb",
     "whole_box",
 ]
@@ -46,6 +47,7 @@ Half = Literal["left", "right", "top", "bottom"]
 HALVES: tuple[Half, ...] = get_args(Half)
 
 RGB_CHANNELS = 3
+_MOST_OVERSHOOT = 0.1  # what cubic resizing and sharpening leave beyond [0, 1]
 
 
 def check_image(image: Any) -> None:
@@ -56,9 +58,39 @@ def check_image(image: Any) -> None:
 
     Raises:
         TypeError: It is not a NumPy array.
-        ValueError: Its dtype, its number of dimensions or channels, or a side of zero is not allowed.
+        ValueError: Its dtype, its number of dimensions or channels, or a side of zero is not allowed; or values of
+            float32 lie outside [0, 1] by more than 0.1, or are not numbers.
 
     """
+    _check_format(image)
+    _value_range(image)
+
+
+def prepare_image(image: Any) -> Image:
+    """Return an image as the arithmetic takes it: contiguous, and where float32 overshoots [0, 1] a little, clipped.
+
+    Args:
+        image (Any): The candidate.
+
+    Returns:
+        np.ndarray: The image itself where it is contiguous and in its range, else a copy. Channels beyond the third
+            keep their values.
+
+    Raises:
+        TypeError: As `check_image`.
+        ValueError: As `check_image`.
+
+    """
+    _check_format(image)
+    low, high = _value_range(image)
+    prepared: Image = np.ascontiguousarray(image)
+    if low < 0 or high > 1:
+        prepared = image.copy()
+        np.clip(_rgb_of(prepared), 0, 1, out=_rgb_of(prepared))
+    return prepared
+
+
+def _check_format(image: Any) -> None:
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a NumPy array of shape (H, W) or (H, W, C); got {type(image).__name__}")
     if image.dtype not in (np.uint8, np.float32):
@@ -69,6 +101,27 @@ def check_image(image: Any) -> None:
         raise ValueError(f"image must be at least 1x1 with at least one channel; got shape {image.shape}")
     if image.ndim == RGB_CHANNELS and image.shape[2] == 2:  # noqa: PLR2004  grey has one, RGB three
         raise ValueError(f"image must have 1 channel (grey), 3 (RGB) or more (RGB first); got 2 in shape {image.shape}")
+
+
+def _rgb_of(image: Image) -> Image:
+    return image[..., :RGB_CHANNELS] if image.ndim == RGB_CHANNELS else image
+
+
+def _value_range(image: Image) -> tuple[float, float]:
+    """Return the least and the greatest value, as parts of the whole range; only float32 is looked through."""
+    if image.dtype == np.uint8:
+        return 0, 1
+    low, high = float(_rgb_of(image).min()), float(_rgb_of(image).max())
+    if -_MOST_OVERSHOOT <= low <= high <= 1 + _MOST_OVERSHOOT:
+        return low, high
+    if np.isnan(low):
+        raise ValueError("image of float32 must hold numbers in [0, 1]; got NaN: look for it before DiffuseMix")
+    advice = (
+        "if its range is 0 to 255, divide it by 255"
+        if low >= -_MOST_OVERSHOOT
+        else "put DiffuseMix before A.Normalize, which gives such values"
+    )
+    raise ValueError(f"image of float32 must lie in [0, 1]; got values from {low:.4g} to {high:.4g}: {advice}")
 
 
 def crop(image: Image, box: Box) -> Image:

@@ -15,11 +15,11 @@ from albu_diffusemix.functional import (
     Box,
     Image,
     Piece,
-    check_image,
     crop,
     fractal_blend,
     join,
     match_format,
+    prepare_image,
     to_rgb,
     whole_box,
 )
@@ -64,17 +64,15 @@ class BaseMix(HostTransform):
 
     def apply(self, img: Image, *args: Any, **params: Any) -> Image:
         del args
-        check_image(img)
+        image = prepare_image(img)
         record_call(self, img, params)
-        return self.mix([np.ascontiguousarray(img)], params)[0]
+        return self.mix([image], params)[0]
 
     def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:
         del args
         if len(images) == 0:
             return images
-        for image in images:
-            check_image(image)
-        mixed = self.mix([np.ascontiguousarray(image) for image in images], params)
+        mixed = self.mix([prepare_image(image) for image in images], params)
         return np.stack(mixed) if isinstance(images, np.ndarray) else mixed
 
 
@@ -142,7 +140,11 @@ class CounterpartMixin:
                 f"{self.metadata_key}['counterpart'] must be one image of {size[0]}x{size[1]} for each of the target's "
                 f"{len(images)}; got shape {given.shape}",
             )
-        return [_part(*parts) for parts in zip(counterparts, boxes, images, strict=True)]
+        try:
+            prepared = [prepare_image(counterpart) for counterpart in counterparts]
+        except ValueError as error:
+            raise ValueError(f"{self.metadata_key}['counterpart']: {error}") from error
+        return [_part(*parts) for parts in zip(prepared, boxes, images, strict=True)]
 
     def _metadata(self, data: dict[str, Any]) -> dict[str, Any]:
         metadata = data.get(self.metadata_key) or {}
@@ -197,7 +199,6 @@ def _answered(counterpart: Counterpart | None, image: Image, box: Box) -> Image 
 def _part(counterpart: Image, box: Box, image: Image) -> Image:
     if counterpart.dtype == image.dtype and counterpart.shape[2:] == image.shape[2:]:
         return crop(counterpart, box)
-    check_image(counterpart)
     return match_format(to_rgb(crop(counterpart, box)), crop(image, box))
 
 

@@ -223,6 +223,38 @@ def test_what_is_not_an_image_is_refused_with_its_value(image, error, message):
         functional.check_image(image)
 
 
+def in_floats(*values):
+    return np.array([[values]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (in_floats(0, 128, 255), "got values from 0 to 255: if its range is 0 to 255, divide it by 255"),
+        (in_floats(0, 0.5, 1.2), "got values from 0 to 1.2: if its range"),
+        (in_floats(-2.1, 0, 2.6), "got values from -2.1 to 2.6: put DiffuseMix before A.Normalize"),
+        (in_floats(-1, 0, 1), "got values from -1 to 1: put DiffuseMix before A.Normalize"),
+        (in_floats(0, np.nan, 1), "got NaN"),
+        (in_floats(0, np.inf, 1), "got values from 0 to inf"),
+    ],
+)
+def test_floats_outside_of_their_range_are_refused_with_the_likely_cause(image, message):
+    for check in (functional.check_image, functional.prepare_image):
+        with pytest.raises(ValueError, match=message):
+            check(image)
+
+
+def test_a_little_overshoot_is_clipped_in_a_copy():
+    image = in_floats(-0.09, 0.5, 1.09, 7)
+    assert functional.prepare_image(image).ravel().tolist() == [0, 0.5, 1, 7]
+    assert image[0, 0, 0] < 0
+
+
+def test_an_image_in_its_range_is_prepared_without_a_copy():
+    image = in_floats(0, 0.5, 1)
+    assert functional.prepare_image(image) is image
+
+
 def test_a_bad_half_lists_the_halves():
     with pytest.raises(ValueError, match="one of left, right, top, bottom; got 'middle'"):
         functional.half_concat(IMAGE, COUNTERPART, "middle")

@@ -28,7 +28,7 @@ def answers(tmp_path_factory):
         for rank in range(RANKS)
     ]
     for rank in ranks:
-        _, err = rank.communicate(timeout=120)
+        _, err = rank.communicate(timeout=300)
         assert rank.returncode == 0, err
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(RANKS)]
 
