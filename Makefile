@@ -48,10 +48,7 @@ test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an enviro
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# mypy sees the package as it is installed: with the fractals inside of it.
-	@rm -rf build/typed && mkdir -p build/typed/albu_diffusemix
-	@ln -s $(CURDIR)/albu_diffusemix/* $(CURDIR)/fractal_assets build/typed/albu_diffusemix/
-	cd build/typed && $(abspath $(BIN))/mypy --config-file $(CURDIR)/setup.cfg
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Rewrite the code in the house style
@@ -73,7 +70,7 @@ plots: $(VENV)/.dev ## Write the figures of the last bench into the documentatio
 	$(BIN)/python -m benchmarks.plots build/bench docs/pictures
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
-	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check
+	$(BIN)/python -m fractal_assets.rendering.generate --check
 
 pictures: $(VENV)/.dev ## Draw the pictures of the documentation again
 	$(BIN)/python docs/pictures.py
