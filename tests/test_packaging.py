@@ -1,4 +1,5 @@
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -53,9 +54,25 @@ def test_the_wheel_carries_every_module_of_the_package_and_no_other_program(whee
     assert modules == expected | {"albu_diffusemix/fractal_assets/__init__.py"}
 
 
+def test_the_description_on_a_package_index_needs_nothing_from_the_repository(distributions):
+    [path] = distributions.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        _, _, description = archive.read(name).decode().partition("\n\n")
+    readme = (ROOT / "README.md").read_text()
+    assert re.findall(r"\]\((?!https://)", description) == []
+    assert len(readme.splitlines()) - len(description.splitlines()) == 2  # the picture and the line after it
+    assert [line for line in description.splitlines() if line not in readme.splitlines()] == []
+
+
 def test_the_sdist_carries_what_the_wheel_is_built_from(distributions, wheel):
     [path] = distributions.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {name for name in wheel if ".dist-info/" not in name}
     assert {name.replace("albu_diffusemix/fractal_assets", "fractal_assets") for name in sources} <= names
+    assert {
+        "CHANGELOG.md",
+        "CITATION.cff",
+        *re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()),
+    } <= names
