@@ -43,6 +43,7 @@ __all__ = [
     "HostTransform",
     "ImageOnlyTransform",
     "call_data",
+    "installed_version",
     "worker_seed",
 ]
 
@@ -56,7 +57,7 @@ HOST = (
 
 
 def _warn_of_two_hosts() -> None:
-    mit, x = map(_installed_version, ("albumentations", "albumentationsx"))
+    mit, x = map(installed_version, ("albumentations", "albumentationsx"))
     if mit is None or x is None:
         return
     warnings.warn(
@@ -66,7 +67,8 @@ def _warn_of_two_hosts() -> None:
     )
 
 
-def _installed_version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Return the version of a distribution; None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
