@@ -107,6 +107,7 @@ def test_preview_shows_the_single_steps_in_nested_pipelines_too(folder, tmp_path
 
 
 def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_no_picture(folder, tmp_path, fractals):
+    pytest.importorskip("torch")
     path = tmp_path / "pipeline.yaml"
     missing = DiffuseMix({"name": "inverting", "status": "missing"}, fractals=fractals)
     A.save(A.Compose([missing, A.ToTensorV2()]), path, "yaml")
