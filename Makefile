@@ -1,7 +1,8 @@
-# Each target builds .venv with what it needs, from the pins in tests/requirements*.txt; `test-x` builds .venv-x.
+# Each target builds the environment that it needs from the pins in tests/requirements*.txt: .venv, or one of its own.
 PYTHON ?= python3
 VENV ?= .venv
 ONNX_ENV := build/onnx-env
+SMOKE := build/smoke
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
 NEEDS_3_11 := 'import sys; sys.exit(sys.version_info < (3, 11) and "the development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -10,21 +11,24 @@ SECONDS ?= 3600
 SEED ?= 0
 MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
+OLD_PINS := tests/requirements-old.txt
+# Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
+NOT_IN_OLD := benchmarks|datasets|diffusers|diffusion_tools|fractal_assets|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
 # Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
-define sittings
+define measure
 	@rm -rf $(1) && mkdir -p $(1)
-	for sitting in 1 2 3; do \
+	for run in 1 2 3; do \
 		$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly \
-			--benchmark-json $(1)/$$sitting.json $(2) || exit 1; \
+			--benchmark-json $(1)/$$run.json $(2) || exit 1; \
 	done
 	@$(BIN)/python -m benchmarks.report $(1)
 endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
-test test-x: export OMP_NUM_THREADS = 1
+test test-x test-old: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x campaign test-onnx lint format docs bench bench-full plots fractals pictures clean
+.PHONY: help demo test test-x test-old campaign test-onnx smoke lint format docs bench bench-full plots fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -39,19 +43,27 @@ test: $(VENV)/.dev ## Run the tests
 test-x: $(VENV)-x/.dev ## Run the same tests on AlbumentationsX, in an environment of its own
 	$(VENV)-x/bin/python -m pytest -n auto
 
+test-old: $(VENV)-old/.dev ## Run the core's tests on OpenCV 4.10 and NumPy 1.26 (Python 3.10 to 3.12)
+	$(VENV)-old/bin/python -m pytest -n auto $$(grep -LE '^ *(from|import) ($(NOT_IN_OLD))\b' tests/test_*.py)
+
 campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED=0, and print what came of it
 	cd tests && $(abspath $(BIN))/python -m campaign --seconds $(SECONDS) --seed $(SEED)
 
 test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an environment without torch
 	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py
 
+smoke: ## Install the wheel into a fresh environment of PYTHON=python3.13 and try what a user does first
+	@rm -rf $(SMOKE) build/lib
+	$(PYTHON) -m venv $(SMOKE)
+	$(SMOKE)/bin/python -m pip --quiet --disable-pip-version-check wheel --no-deps --wheel-dir $(SMOKE) .
+	$(SMOKE)/bin/python $(INSTALL) --constraint $(PINS) --constraint $(MIT_PINS) "$$(echo $(SMOKE)/*.whl)[demo]"
+	@mkdir $(SMOKE)/empty
+	cd $(SMOKE)/empty && ../bin/python $(CURDIR)/tests/smoke.py
+
 lint: $(VENV)/.dev ## Check style (ruff), types (mypy) and the direction of imports (import-linter)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# mypy sees the package as it is installed: with the fractals inside of it.
-	@rm -rf build/typed && mkdir -p build/typed/albu_diffusemix
-	@ln -s $(CURDIR)/albu_diffusemix/* $(CURDIR)/fractal_assets build/typed/albu_diffusemix/
-	cd build/typed && $(abspath $(BIN))/mypy --config-file $(CURDIR)/setup.cfg
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Rewrite the code in the house style
@@ -63,23 +75,27 @@ docs: $(VENV)/.dev ## Build the documentation into docs/_build/html and run its 
 	$(BIN)/sphinx-build -n -W -q -b doctest docs docs/_build/doctest
 
 bench: $(VENV)/.dev ## Measure side by side, and compare with the project's lines (under 6 minutes)
-	$(call sittings,build/bench)
+	$(call measure,build/bench)
 
 bench-full: $(VENV)/.dev ## The same with all sizes and more rounds (about 18 minutes)
-	$(call sittings,build/bench-full,--scale full)
+	$(call measure,build/bench-full,--scale full)
 
 plots: $(VENV)/.dev ## Write the figures of the last bench into the documentation, as tables and plots
 	$(BIN)/python -m benchmarks.tables build/bench docs/performance.md docs/scaling.md
 	$(BIN)/python -m benchmarks.plots build/bench docs/pictures
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
-	$(BIN)/python -m albu_diffusemix.fractal_assets.generate --check
+	$(BIN)/python -m fractal_assets.rendering.generate --check
 
 pictures: $(VENV)/.dev ## Draw the pictures of the documentation again
 	$(BIN)/python docs/pictures.py
 
+dist: $(VENV)/.dev ## Build the sdist, and the wheel from it, into dist/
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
 clean: ## Remove everything that these targets made
-	rm -rf $(VENV) $(VENV)-x build dist docs/_build diffusemix_demo *.egg-info
+	rm -rf $(VENV) $(VENV)-x $(VENV)-old build dist docs/_build diffusemix_demo *.egg-info
 
 %/bin/python:
 	$(PYTHON) -m venv $*
@@ -100,6 +116,11 @@ $(VENV)-x/.pins: $(VENV)-x/bin/python $(PINS) $(X_PINS)
 	@touch $@
 
 $(VENV)-x/.dev: $(VENV)-x/bin/python $(VENV)-x/.pins setup.cfg
+	$< $(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)-old/.dev: $(VENV)-old/bin/python $(OLD_PINS) setup.cfg
+	$< $(INSTALL) --requirement $(OLD_PINS)
 	$< $(INSTALL) --no-deps --editable .
 	@touch $@
 

@@ -44,6 +44,7 @@ __all__ = [
     "HostTransform",
     "ImageOnlyTransform",
     "call_data",
+    "installed_version",
     "worker_seed",
 ]
 
@@ -57,7 +58,7 @@ HOST = (
 
 
 def _warn_of_two_hosts() -> None:
-    mit, x = map(_installed_version, ("albumentations", "albumentationsx"))
+    mit, x = map(installed_version, ("albumentations", "albumentationsx"))
     if mit is None or x is None:
         return
     warnings.warn(
@@ -67,7 +68,8 @@ def _warn_of_two_hosts() -> None:
     )
 
 
-def _installed_version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Return the version of a distribution; None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

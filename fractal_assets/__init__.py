@@ -1,1 +1,1 @@
-"""The built-in fractals: 100 images of 512x512, their measures in `manifest.csv`, and the program that made them."""
+"""The built-in fractals: 100 images of 512x512, and what made and measured each of them in `manifest.csv`."""

@@ -67,7 +67,8 @@ def _nested(children: st.SearchStrategy) -> st.SearchStrategy:
 
 
 PARTS = st.recursive(NATIVE | OURS, _nested, max_leaves=4)
-ENDINGS = st.sampled_from([[], ["Normalize"], ["Normalize", "ToTensorV2"], ["ToTensorV2"]])
+TENSOR = ["ToTensorV2"] if hasattr(A, "ToTensorV2") else []  # absent where there is no torch
+ENDINGS = st.sampled_from([[], ["Normalize"], ["Normalize", *TENSOR], TENSOR])
 
 
 @st.composite

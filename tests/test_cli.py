@@ -1,14 +1,19 @@
+import os
+import platform
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import albumentations as A
 import cv2
+import numpy as np
 import pytest
 from conftest import make_image
 
 from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat, __version__
+from albu_diffusemix._host import HOST
 from albu_diffusemix.cli import main
 from albu_diffusemix.images import read_image, write_image
 from albu_diffusemix.preview import CELL
@@ -102,6 +107,7 @@ def test_preview_shows_the_single_steps_in_nested_pipelines_too(folder, tmp_path
 
 
 def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_no_picture(folder, tmp_path, fractals):
+    pytest.importorskip("torch")
     path = tmp_path / "pipeline.yaml"
     missing = DiffuseMix({"name": "inverting", "status": "missing"}, fractals=fractals)
     A.save(A.Compose([missing, A.ToTensorV2()]), path, "yaml")
@@ -166,10 +172,33 @@ def test_an_interrupt_ends_with_130(folder, monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_the_installed_command_says_its_version():
+def test_the_installed_command_says_in_one_line_the_versions_that_a_bug_report_needs():
     command = Path(sys.executable).with_name("albu-diffusemix")
-    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == __version__
+    narrow = {**os.environ, "COLUMNS": "20"}
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, env=narrow)
+    assert done.stderr == ""
+    [line] = done.stdout.splitlines()
+    assert line.startswith(
+        f"albu-diffusemix {__version__} ({HOST} {A.__version__}, Python {platform.python_version()}, "
+    )
+    assert f", OpenCV {cv2.__version__}, NumPy {np.__version__}, " in line
+
+
+def test_the_version_names_optional_packages_where_they_are_installed_and_imports_none(monkeypatch, capsys):
+    installed = {"torch": "2.13.0"}
+
+    def version(name):
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import would raise
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    line = capsys.readouterr().out
+    assert ", torch 2.13.0, " in line
+    assert "ray" not in line
 
 
 def test_a_sheet_is_as_wide_as_its_columns(tmp_path, folder, pipeline_file):

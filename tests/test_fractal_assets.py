@@ -3,17 +3,20 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from tqdm import tqdm
 
-from albu_diffusemix.fractal_assets import generate, measures
-from albu_diffusemix.fractal_assets.checking import across_families, faults_in_renderings, least_distance
-from albu_diffusemix.fractal_assets.families import FAMILIES
-from albu_diffusemix.fractal_assets.generate import BASE_SEED, Place, find_candidate, main, write_all
-from albu_diffusemix.fractal_assets.manifest import FOLDER, decoded, pixel_hash, read_manifest
+sys.path.append(str(Path(__file__).parents[1]))
+
+from fractal_assets.rendering import generate, measures
+from fractal_assets.rendering.checking import across_families, faults_in_renderings, least_distance
+from fractal_assets.rendering.families import FAMILIES
+from fractal_assets.rendering.generate import BASE_SEED, Place, find_candidate, main, write_all
+from fractal_assets.rendering.manifest import FOLDER, decoded, pixel_hash, read_manifest
 
 NAMES = [record.file for record in read_manifest(FOLDER)]
 
@@ -53,7 +56,7 @@ def test_every_image_is_512_by_512_rgb_and_has_the_hash_of_the_manifest(records,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_image_measured_anew_lies_within_every_range_and_agrees_with_the_manifest(name, records, images):
+def test_an_image_measured_again_lies_within_every_range_and_agrees_with_the_manifest(name, records, images):
     measured = measures.measure(images[name])
     assert measures.out_of_range(measured) == []
     assert measured == pytest.approx(records[name].measured, abs=0.001)
@@ -107,7 +110,7 @@ def test_check_turns_red_when_two_images_are_swapped(copied, capsys):
 def test_check_turns_red_when_an_image_repeats_another(copied, capsys):
     shutil.copy(copied / "julia_01.jpg", copied / "julia_02.jpg")
     _, faults = check(copied, capsys)
-    assert "julia_01.jpg: distance 0.00 from julia_02.jpg, at least 20.0 is asked" in faults
+    assert "julia_01.jpg: distance 0.00 from julia_02.jpg, at least 20.0 is required" in faults
 
 
 def test_check_turns_red_when_an_image_is_darkened_and_names_the_measure(copied, capsys):
@@ -130,7 +133,7 @@ def test_check_names_missing_extra_and_broken_images_and_a_family_that_is_short(
         "flame_07.jpg: in the manifest, not in the folder",
         "stray.jpg: in the folder, not in the manifest",
         "zoom_09.jpg: in the folder, not in the manifest",
-        "manifest: 9 images of family zoom, 10 are asked",
+        "manifest: 9 images of family zoom, 10 are required",
         "ifs_01.jpg: 8 bytes are not an image that OpenCV can decode",
         "ifs_02.jpg: shape (5, 7, 3), not (512, 512, 3)",
     ]
@@ -191,7 +194,7 @@ def test_an_image_found_alone_is_the_one_that_ships(records, tmp_path):
     assert read_manifest(tmp_path) == [found.record]
 
 
-def test_a_candidate_too_near_to_an_accepted_one_is_sought_again_from_the_next_attempt():
+def test_a_candidate_too_near_to_an_accepted_one_is_searched_for_again_from_the_next_attempt():
     found = find_candidate(Place("spiral", 4, 5), BASE_SEED)
     twin = found._replace(place=Place("spiral", 3, 8))
     accepted = {}
@@ -201,16 +204,17 @@ def test_a_candidate_too_near_to_an_accepted_one_is_sought_again_from_the_next_a
 
 
 @pytest.mark.parametrize("arguments", [["--check", "-1"], ["--check", "few"], ["--workers", "x"]])
-def test_a_count_that_is_none_is_refused(arguments, capsys):
+def test_a_count_that_is_not_a_number_of_images_is_refused(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert f"{arguments[1]!r} is not a count of images: 0 or more" in capsys.readouterr().err
 
 
 def test_without_numba_rendering_ends_in_one_line_with_the_command_to_install_it():
-    program = "import sys; sys.modules['numba'] = None; from albu_diffusemix.fractal_assets.generate import main; "
+    program = "import sys; sys.modules['numba'] = None; from fractal_assets.rendering.generate import main; "
     run = subprocess.run(
         [sys.executable, "-c", program + "sys.exit(main(['--check', '1']))"],
+        cwd=FOLDER.parent,
         capture_output=True,
         text=True,
         check=False,

@@ -66,6 +66,7 @@ def test_a_dry_run_with_such_a_backend_ends_in_the_same_line(tmp_path, store, ca
 @pytest.mark.parametrize("count", [2, 12])
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_model_that_is_not_there_is_one_line_and_leaves_no_store(tmp_path, store, capsys, count, more):
+    pytest.importorskip("diffusers")
     data = make_data(tmp_path / "data", count)
     command = ["generate", str(data), "-o", str(store), "--size", str(SIZE), "--backend", json.dumps(NOWHERE), *more]
     assert main(command) == 2

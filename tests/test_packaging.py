@@ -1,4 +1,5 @@
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -47,11 +48,21 @@ def test_the_wheel_carries_the_fractals_with_their_manifest_and_the_type_marker(
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 
 
-def test_the_wheel_carries_every_module_and_nothing_else(wheel):
+def test_the_wheel_carries_every_module_of_the_package_and_no_other_program(wheel):
     modules = {name for name in wheel if name.endswith(".py")}
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "albu_diffusemix").rglob("*.py")}
-    expected |= {f"albu_diffusemix/fractal_assets/{path.name}" for path in (ROOT / "fractal_assets").glob("*.py")}
-    assert modules == expected
+    assert modules == expected | {"albu_diffusemix/fractal_assets/__init__.py"}
+
+
+def test_the_description_on_a_package_index_needs_nothing_from_the_repository(distributions):
+    [path] = distributions.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        _, _, description = archive.read(name).decode().partition("\n\n")
+    readme = (ROOT / "README.md").read_text()
+    assert re.findall(r"\]\((?!https://)", description) == []
+    assert len(readme.splitlines()) - len(description.splitlines()) == 2  # the picture and the line after it
+    assert [line for line in description.splitlines() if line not in readme.splitlines()] == []
 
 
 def test_the_sdist_carries_what_the_wheel_is_built_from(distributions, wheel):
@@ -60,3 +71,8 @@ def test_the_sdist_carries_what_the_wheel_is_built_from(distributions, wheel):
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {name for name in wheel if ".dist-info/" not in name}
     assert {name.replace("albu_diffusemix/fractal_assets", "fractal_assets") for name in sources} <= names
+    assert {
+        "CHANGELOG.md",
+        "CITATION.cff",
+        *re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()),
+    } <= names

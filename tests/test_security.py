@@ -167,6 +167,8 @@ def test_an_image_that_does_not_fit_in_memory_is_too_large(data, monkeypatch):
     assert MOST_PIXELS < 1 << 30
 
 
+NUL_IN_TABLE = "no path has" if sys.version_info >= (3, 11) else "is not valid CSV: line contains NUL"
+
 MANIFESTS = {
     "deep JSON": ("list.jsonl", DEEP.encode(), "is not valid JSON: it is nested too deeply"),
     "an infinite number": ("list.jsonl", b'{"path": 1e400, "key": "a"}', "is not valid JSON: the number 1e400"),
@@ -175,7 +177,7 @@ MANIFESTS = {
     "bytes that are not text": ("list.jsonl", b"\xff\xfe\x00", "is not UTF-8"),
     "an open quote": ("list.csv", b'path,key\n"a.png,a\n', "is not valid CSV"),
     "a huge field": ("list.csv", b"path,key\n" + b"x" * 200_000 + b",a\n", "is not valid CSV: field larger"),
-    "a NUL in a table": ("list.csv", b"path,key\na\x00.png,a\n", "has a character that no path has"),
+    "a NUL in a table": ("list.csv", b"path,key\na\x00.png,a\n", NUL_IN_TABLE),
 }
 
 

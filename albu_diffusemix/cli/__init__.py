@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from albu_diffusemix import __version__
 from albu_diffusemix.cli import exchange, generate, onnx, pictures, store
 from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
+from albu_diffusemix.cli.versions import ShowVersions
 from albu_diffusemix.import_paths import leave_out_working_directory
 from albu_diffusemix.text import make_output_printable, printable
 
@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="albu-diffusemix",
         description="DiffuseMix (CVPR 2024) for Albumentations pipelines.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--version", action=ShowVersions, nargs=0, help="print the versions that a bug report needs, and exit"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     pictures.add_commands(commands)
     generate.add_commands(commands)

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from albu_diffusemix.fractal_assets import tone
-from albu_diffusemix.fractal_assets.aliases import Image, Params
-from albu_diffusemix.fractal_assets.chaos_game import play, sample_orbit
-from albu_diffusemix.fractal_assets.palettes import colours_at, draw_palette, palette_table
+from fractal_assets.rendering import tone
+from fractal_assets.rendering.aliases import Image, Params
+from fractal_assets.rendering.chaos_game import play, sample_orbit
+from fractal_assets.rendering.palettes import colours_at, draw_palette, palette_table
 
 # (turns, mirrored) by place in the family: every fifth is not mirrored.
 SYMMETRIES = (

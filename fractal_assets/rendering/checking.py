@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from albu_diffusemix.fractal_assets.aliases import Image
-from albu_diffusemix.fractal_assets.families import FAMILIES
-from albu_diffusemix.fractal_assets.manifest import SIDE, Record, decoded, encoded, pixel_hash
-from albu_diffusemix.fractal_assets.measures import (
+from fractal_assets.rendering.aliases import Image
+from fractal_assets.rendering.families import FAMILIES
+from fractal_assets.rendering.manifest import SIDE, Record, decoded, encoded, pixel_hash
+from fractal_assets.rendering.measures import (
     LEAST_DISTANCE,
     LEAST_SYMMETRIC,
     MEASURES,
@@ -50,7 +50,7 @@ def faults_in_files(folder: Path, records: list[Record]) -> list[str]:
         faults += _faults_in_image(record, images[record.file])
     nearest, first, second = least_distance(images)
     if nearest < LEAST_DISTANCE:
-        faults.append(f"{first}: distance {nearest:.2f} from {second}, at least {LEAST_DISTANCE} is asked")
+        faults.append(f"{first}: distance {nearest:.2f} from {second}, at least {LEAST_DISTANCE} is required")
     return faults
 
 
@@ -111,11 +111,11 @@ def _faults_in_names(folder: Path, records: list[Record]) -> list[str]:
 
 def _faults_in_families(records: list[Record]) -> list[str]:
     counts = Counter(record.family for record in records)
-    asked = {name: family.size for name, family in FAMILIES.items()}
+    required = {name: family.size for name, family in FAMILIES.items()}
     faults = [
-        f"manifest: {counts[name]} images of family {name}, {asked.get(name, 0)} are asked"
-        for name in sorted(counts.keys() | asked.keys())
-        if counts[name] != asked.get(name, 0)
+        f"manifest: {counts[name]} images of family {name}, {required.get(name, 0)} are required"
+        for name in sorted(counts.keys() | required.keys())
+        if counts[name] != required.get(name, 0)
     ]
     symmetric = sum(record.measured["mirror_correlation"] > SYMMETRIC for record in records)
     if symmetric < LEAST_SYMMETRIC:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from albu_diffusemix.fractal_assets.aliases import Array, Image
+from fractal_assets.rendering.aliases import Array, Image
 
 MEASURED_SIDE = 128
 CANNY_THRESHOLDS = (100, 200)

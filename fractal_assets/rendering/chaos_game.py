@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.fractal_assets.aliases import Array, Params
-from albu_diffusemix.fractal_assets.compiled import compiled
-from albu_diffusemix.fractal_assets.tone import blurred, smoothstep
-from albu_diffusemix.fractal_assets.warps import Warp, warped
+from fractal_assets.rendering.aliases import Array, Params
+from fractal_assets.rendering.compiled import compiled
+from fractal_assets.rendering.tone import blurred, smoothstep
+from fractal_assets.rendering.warps import Warp, warped
 
 MOST_WARPS = 2
 SETTLING = 30

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from albu_diffusemix.fractal_assets import tone
-from albu_diffusemix.fractal_assets.aliases import Array, Image, Params
-from albu_diffusemix.fractal_assets.compiled import compiled
-from albu_diffusemix.fractal_assets.palettes import colours_at, draw_palette, palette_table
+from fractal_assets.rendering import tone
+from fractal_assets.rendering.aliases import Array, Image, Params
+from fractal_assets.rendering.compiled import compiled
+from fractal_assets.rendering.palettes import colours_at, draw_palette, palette_table
 
 PLACES = ("copy", "branch", "ship", "branch", "copy")
 STEPS = 1500

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from albu_diffusemix.fractal_assets.aliases import Image, Params
-from albu_diffusemix.fractal_assets.measures import MEASURES
+from fractal_assets.rendering.aliases import Image, Params
+from fractal_assets.rendering.measures import MEASURES
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.csv"
 COLUMNS = ("file", "family", "seed", "parameters", *MEASURES, "pixel_hash")
 SIDE = 512

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from albu_diffusemix.fractal_assets.aliases import Array, Image
+from fractal_assets.rendering.aliases import Array, Image
 
 SUPERSAMPLING = 2
 SRGB_LINEAR_END = 0.0031308

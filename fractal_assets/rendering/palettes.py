@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albu_diffusemix.fractal_assets.aliases import Array
+from fractal_assets.rendering.aliases import Array
 
 TABLE_SIZE = 1024
 GOLDEN_ANGLE = 137.508

@@ -3,7 +3,7 @@
 import math
 from enum import IntEnum
 
-from albu_diffusemix.fractal_assets.compiled import compiled
+from fractal_assets.rendering.compiled import compiled
 
 HEADS = 0.5
 

@@ -1,11 +1,11 @@
 """Make the built-in fractals: draw parameters, render, measure, accept, write.
 
-    python -m albu_diffusemix.fractal_assets.generate                  makes all of them again
-    python -m albu_diffusemix.fractal_assets.generate --check          compares the shipped ones with their manifest
-    python -m albu_diffusemix.fractal_assets.generate --sheet all.png  lays them out on one page, to look at
+    python -m fractal_assets.rendering.generate                  makes all of them again
+    python -m fractal_assets.rendering.generate --check          compares the shipped ones with their manifest
+    python -m fractal_assets.rendering.generate --sheet all.png  lays them out on one page, to look at
 
-An image depends on its family, its place in the family, the base seed and the attempt alone, and so can be rendered
-alone and again. Rendering needs numba.
+Run it from the root of a checkout. An image depends only on its family, its place in the family, the base seed and the
+attempt, so each can be rendered alone, and again. Rendering needs numba.
 """
 
 import argparse
@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from albu_diffusemix.fractal_assets.aliases import Array, Image
-from albu_diffusemix.fractal_assets.checking import faults_in_files, faults_in_renderings, least_distance
-from albu_diffusemix.fractal_assets.compiled import NumbaMissingError
-from albu_diffusemix.fractal_assets.families import FAMILIES
-from albu_diffusemix.fractal_assets.manifest import (
+from fractal_assets.rendering.aliases import Array, Image
+from fractal_assets.rendering.checking import faults_in_files, faults_in_renderings, least_distance
+from fractal_assets.rendering.compiled import NumbaMissingError
+from fractal_assets.rendering.families import FAMILIES
+from fractal_assets.rendering.manifest import (
     FOLDER,
     SIDE,
     Record,
@@ -35,7 +35,7 @@ from albu_diffusemix.fractal_assets.manifest import (
     read_manifest,
     write_manifest,
 )
-from albu_diffusemix.fractal_assets.measures import (
+from fractal_assets.rendering.measures import (
     LEAST_DISTANCE,
     LEAST_SYMMETRIC,
     SYMMETRIC,
@@ -113,8 +113,9 @@ def find_candidate(place: Place, base_seed: int) -> Candidate:
 def find_all(base_seed: int, workers: int) -> list[Candidate]:
     """Find every image of the set, no two of them nearer than the least distance.
 
-    The images are sought side by side in rounds; within a round they are accepted in order, and one that is too near to
-    an accepted one is sought again in the next. So the result does not depend on the number of workers.
+    The images are searched for in parallel, in rounds. Within a round they are accepted in order, and one that is too
+    similar to an accepted one is searched for again in the next round. So the result does not depend on the number of
+    workers.
 
     Args:
         base_seed: Seed of the set.
@@ -174,7 +175,7 @@ def write_sheet(folder: Path, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0 when all is well, else 1."""
+    """Run the program; return 0 when all is well, else 1."""
     options = _parser().parse_args(arguments)
     try:
         if options.sheet is not None:
@@ -217,7 +218,7 @@ def _generate(folder: Path, base_seed: int, workers: int) -> int:
     print(f"{len(candidates)} images, {megabytes:.1f} MB, in {folder}")
     print(f"least distance {nearest:.2f} ({first}, {second}); {symmetric} with mirror correlation over {SYMMETRIC}")
     if symmetric < LEAST_SYMMETRIC:
-        raise RuntimeError(f"{symmetric} mirror-symmetric images, at least {LEAST_SYMMETRIC} are asked")
+        raise RuntimeError(f"{symmetric} mirror-symmetric images, at least {LEAST_SYMMETRIC} are required")
     return 0
 
 

@@ -5,10 +5,10 @@ import math
 import cv2
 import numpy as np
 
-from albu_diffusemix.fractal_assets import tone
-from albu_diffusemix.fractal_assets.aliases import Array, Image, Params
-from albu_diffusemix.fractal_assets.chaos_game import play, sample_orbit, symmetry_group
-from albu_diffusemix.fractal_assets.palettes import colours_at, draw_palette, palette_table
+from fractal_assets.rendering import tone
+from fractal_assets.rendering.aliases import Array, Image, Params
+from fractal_assets.rendering.chaos_game import play, sample_orbit, symmetry_group
+from fractal_assets.rendering.palettes import colours_at, draw_palette, palette_table
 
 # Share of the plane that the maps cover together: below 1 the attractor has holes, above 1 it overlaps.
 COVERED = (0.85, 1.25)

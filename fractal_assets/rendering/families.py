@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from albu_diffusemix.fractal_assets.affine_systems import draw_affine_system, render_affine_system
-from albu_diffusemix.fractal_assets.aliases import Image, Params
-from albu_diffusemix.fractal_assets.flames import draw_flame, render_flame
-from albu_diffusemix.fractal_assets.julia_sets import draw_julia, render_julia
-from albu_diffusemix.fractal_assets.kaleidoscopes import draw_kaleidoscope, render_kaleidoscope
-from albu_diffusemix.fractal_assets.spirals import draw_spiral, render_spiral
-from albu_diffusemix.fractal_assets.zooms import draw_zoom, render_zoom
+from fractal_assets.rendering.affine_systems import draw_affine_system, render_affine_system
+from fractal_assets.rendering.aliases import Image, Params
+from fractal_assets.rendering.flames import draw_flame, render_flame
+from fractal_assets.rendering.julia_sets import draw_julia, render_julia
+from fractal_assets.rendering.kaleidoscopes import draw_kaleidoscope, render_kaleidoscope
+from fractal_assets.rendering.spirals import draw_spiral, render_spiral
+from fractal_assets.rendering.zooms import draw_zoom, render_zoom
 
 
 class Family(NamedTuple):
