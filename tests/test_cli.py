@@ -132,7 +132,7 @@ def test_a_bad_pipeline_file_is_one_line_on_stderr(folder, tmp_path, capsys, con
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{tmp}", "-o", "{tmp}/sheet.png"], "holds no images; looked for .bmp"),
+        (["{tmp}", "-o", "{tmp}/sheet.png"], "is empty; looked for .bmp"),
         (["{images}", "-o", "{tmp}/sheet.gif"], "sheet.gif' must end in one of .bmp"),
         (["{images}", "-o", "{tmp}/sheet.png", "--pipeline", "{tmp}/no.yaml"], "no.yaml': No such file or directory"),
     ],
@@ -161,7 +161,7 @@ def test_an_interrupt_ends_with_130(folder, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("albu_diffusemix.cli.pictures.find_images", interrupt)
+    monkeypatch.setattr("albu_diffusemix.datasets.folder.find_images", interrupt)
     assert preview(folder, "-o", "sheet.png") == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -170,12 +170,12 @@ def test_an_image_that_does_not_fit_in_memory_is_too_large(data, monkeypatch):
 MANIFESTS = {
     "deep JSON": ("list.jsonl", DEEP.encode(), "is not valid JSON: it is nested too deeply"),
     "an infinite number": ("list.jsonl", b'{"path": 1e400, "key": "a"}', "is not valid JSON: the number 1e400"),
-    "a NUL in a path": ("list.jsonl", b'{"path": "a\\u0000.png", "key": "a"}', "has a character that no path has"),
-    "a lone surrogate": ("list.jsonl", b'{"path": "a\\ud800.png", "key": "a"}', "has a character that no path has"),
+    "a NUL in a path": ("list.jsonl", b'{"path": "a\\u0000.png", "key": "a"}', "is not allowed in paths"),
+    "a lone surrogate": ("list.jsonl", b'{"path": "a\\ud800.png", "key": "a"}', "is not allowed in paths"),
     "bytes that are not text": ("list.jsonl", b"\xff\xfe\x00", "is not UTF-8"),
     "an open quote": ("list.csv", b'path,key\n"a.png,a\n', "is not valid CSV"),
     "a huge field": ("list.csv", b"path,key\n" + b"x" * 200_000 + b",a\n", "is not valid CSV: field larger"),
-    "a NUL in a table": ("list.csv", b"path,key\na\x00.png,a\n", "has a character that no path has"),
+    "a NUL in a table": ("list.csv", b"path,key\na\x00.png,a\n", "is not allowed in paths"),
 }
 
 
@@ -335,7 +335,7 @@ def test_reasons_and_prompts_in_a_store_are_printed_as_text(data, made, capsys, 
 
 
 def test_a_damaged_counterpart_or_source_leaves_its_cell_white(data, made, tmp_path):
-    from albu_diffusemix.generate.scan import SourceFile  # noqa: PLC0415
+    from albu_diffusemix.datasets import SourceFile  # noqa: PLC0415
     from albu_diffusemix.generate.sheet import contact_sheet  # noqa: PLC0415
 
     store = Store.open(made)

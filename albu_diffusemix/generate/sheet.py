@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.drawing import draw_text, fit
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.images import read_image
 from albu_diffusemix.store import Row, Store
 from albu_diffusemix.text import printable
