@@ -10,8 +10,8 @@ from conftest import make_image
 
 from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat, __version__
 from albu_diffusemix.cli import main
+from albu_diffusemix.contact_sheet import CELL
 from albu_diffusemix.images import read_image, write_image
-from albu_diffusemix.preview import CELL
 
 COMPOSE = "__version__: 2.0.8\ntransform: {{__class_fullname__: Compose, transforms: [{{__class_fullname__: {}}}]}}"
 
@@ -34,7 +34,7 @@ def preview(*arguments):
     return main(["preview", *map(str, arguments)])
 
 
-def test_the_demo_writes_a_pipeline_and_a_sheet_and_says_that_it_is_no_diffusion(tmp_path, capsys):
+def test_the_demo_writes_a_pipeline_and_a_sheet_and_says_that_it_is_not_diffusion(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path)]) == 0
     assert isinstance(A.load(tmp_path / "pipeline.yaml", data_format="yaml").transforms[0], DiffuseMix)
     assert read_image(tmp_path / "sheet.png").shape[1] > 6 * CELL
@@ -101,7 +101,7 @@ def test_preview_shows_the_single_steps_in_nested_pipelines_too(folder, tmp_path
     assert preview(folder, "-o", tmp_path / "sheet.webp", "--pipeline", path) == 0
 
 
-def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_no_picture(folder, tmp_path, fractals):
+def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_not_a_picture(folder, tmp_path, fractals):
     path = tmp_path / "pipeline.yaml"
     missing = DiffuseMix({"name": "inverting", "status": "missing"}, fractals=fractals)
     A.save(A.Compose([missing, A.ToTensorV2()]), path, "yaml")
@@ -112,9 +112,9 @@ def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_no_picture(fol
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "holds no pipeline that A.save wrote as yaml"),
-        ("a: 1", "holds no pipeline that A.save wrote as yaml"),
-        ("__version__: 2.0.8\ntransform: {__class_fullname__: Nowhere, p: 0.5}", "holds no pipeline .*Nowhere"),
+        ("{", "is not a pipeline that A.save wrote as yaml"),
+        ("a: 1", "is not a pipeline that A.save wrote as yaml"),
+        ("__version__: 2.0.8\ntransform: {__class_fullname__: Nowhere, p: 0.5}", "is not a pipeline .*Nowhere"),
         (
             COMPOSE.format("albu_diffusemix.transforms.DiffuseMix, p: 0.5, backend: procedual"),
             "error: backend: unknown backend 'procedual'.* did you mean 'procedural'",

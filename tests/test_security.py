@@ -16,7 +16,7 @@ import pytest
 from job_files import environment, make_data
 
 from albu_diffusemix.cli import main
-from albu_diffusemix.drawing import draw_text
+from albu_diffusemix.contact_sheet import draw_text
 from albu_diffusemix.image_headers import declared_size
 from albu_diffusemix.images import MOST_PIXELS, read_image, write_image
 from albu_diffusemix.preview import load_pipeline
@@ -252,10 +252,10 @@ PIPELINES = {
     ),
     "a value that holds itself": ("p.yaml", "a: &a [*a]\n", "over 100,000 values"),
     "deep JSON": ("p.json", DEEP, "nested too deeply"),
-    "a list": ("p.yaml", "[1, 2]\n", "holds no pipeline"),
-    "nothing": ("p.yaml", "", "holds no pipeline"),
+    "a list": ("p.yaml", "[1, 2]\n", "is not a pipeline"),
+    "nothing": ("p.yaml", "", "is not a pipeline"),
     "bytes": ("p.yaml", "\udcff\udcfe", "is not UTF-8"),
-    "a tag that runs": ("p.yaml", "!!python/object/apply:os.system ['touch pwned']\n", "holds no pipeline"),
+    "a tag that runs": ("p.yaml", "!!python/object/apply:os.system ['touch pwned']\n", "is not a pipeline"),
 }
 
 
