@@ -17,7 +17,7 @@ CELL = 192
 """Longest side of a picture on a sheet, in pixels."""
 
 _GAP, _CAPTION, _LINE = 12, 26, 34  # pixels
-_PAPER, _INK, _FAINT, _FRAME = (255, 255, 255), (40, 40, 40), (130, 130, 130), (205, 205, 205)
+_PAPER, _INK, _FAINT, _FRAME = 255, (40, 40, 40), (130, 130, 130), (205, 205, 205)
 _FONT, _LARGE, _SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0.42
 _LONGEST_CAPTION = 60  # characters of which some may fit
 
@@ -51,8 +51,7 @@ def draw_sheet(rows: Sequence[Sequence[Cell]], headings: Sequence[str], footer: 
     bands = [_line(headings, width, _LARGE, _INK), *(_band(row, width) for row in rows)]
     if footer:
         bands.append(_line([footer], width, _SMALL, _FAINT))
-    sheet = cv2.copyMakeBorder(np.concatenate(bands), 0, 0, _GAP, 0, cv2.BORDER_CONSTANT, value=_PAPER)
-    return np.asarray(sheet, np.uint8)
+    return np.pad(np.concatenate(bands), ((0, 0), (_GAP, 0), (0, 0)), constant_values=_PAPER)
 
 
 def draw_text(paper: Picture, text: str, place: tuple[int, int], scale: float, ink: tuple[int, int, int]) -> None:

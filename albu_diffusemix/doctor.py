@@ -62,8 +62,8 @@ def examine(data: Iterable[Item], store: Store, on_mismatch: Mismatch = "error")
 
     """
     explainer = Explainer(store)
-    for item in data:
-        yield Finding(item.name, _cause(item, store, explainer, on_mismatch))
+    for number, item in enumerate(data):
+        yield Finding(item.key or f"item {number}", _cause(item, store, explainer, on_mismatch))
 
 
 def summarize(findings: Iterable[Finding]) -> Coverage:

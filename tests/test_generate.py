@@ -11,7 +11,7 @@ from job_files import SIZE, Silent, content, failures, generate, make, make_data
 
 import albu_diffusemix
 from albu_diffusemix.datasets import SourceFile, items
-from albu_diffusemix.datasets.reader_threads import Readers
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan, resolve
 from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.shard import make_shard

@@ -74,7 +74,7 @@ def _preview(options: argparse.Namespace) -> int:
 def _read(items: list[Item], skipped: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for item in with_bar(items):
         try:
-            yield item.name, item.read()
+            yield item.key or "", item.read()
         except (OSError, ValueError) as error:
             skipped.append(one_line(error))
 

@@ -17,10 +17,6 @@ class Item(Protocol):
     """An image of a data set, not necessarily read yet."""
 
     @property
-    def name(self) -> str:
-        """What to call it in a report."""
-
-    @property
     def key(self) -> str | None:
         """Its key as the data set gives it, which may not be valid in a store; None where it gives none."""
 
@@ -45,11 +41,6 @@ class SourceFile(NamedTuple):
 
     path: str
     key: str
-
-    @property
-    def name(self) -> str:
-        """What to call it in a report."""
-        return self.key
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, see `albu_diffusemix.images.read_image`."""

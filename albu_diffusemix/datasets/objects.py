@@ -24,14 +24,12 @@ class ObjectItem(NamedTuple):
     """An item of a data set of Python.
 
     Attributes:
-        name: What to call it in a report.
         key: Its key, or None where it has none.
         image: (H, W, 3) uint8 RGB; None where the data set raised an error.
         problem: This error.
 
     """
 
-    name: str
     key: str | None
     image: NDArray[np.uint8] | None
     problem: str = ""
@@ -90,7 +88,7 @@ class ObjectDataset:
             try:
                 value = self._dataset[number]
             except Exception as error:  # noqa: BLE001  a data set is anybody's code
-                yield ObjectItem(f"item {number}", None, None, f"{type(error).__name__}: {error}")
+                yield ObjectItem(None, None, f"{type(error).__name__}: {error}")
             else:
                 yield self._item(number, value)
 
@@ -119,7 +117,7 @@ class ObjectDataset:
             image = value[0]
         if not isinstance(key, str | None):
             raise ValueError(f"the key of {place} must be a string; got {key!r}")  # noqa: TRY004  shown as bad input
-        return ObjectItem(key or f"item {number}", key, _as_rgb(image, place))
+        return ObjectItem(key, _as_rgb(image, place))
 
 
 def import_dataset(module: str, attribute: str) -> ObjectDataset:

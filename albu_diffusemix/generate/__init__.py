@@ -10,7 +10,7 @@ import threading
 from datetime import datetime, timezone
 from importlib import metadata
 
-from albu_diffusemix.datasets.reader_threads import Readers
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
 from albu_diffusemix.generate.local import run_workers

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from albu_diffusemix.datasets import SourceFile, spread
-from albu_diffusemix.datasets.reader_threads import Readers
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, batch_size_of, refusal_of
 from albu_diffusemix.generate.plan import Plan, existing_store, open_backend
 from albu_diffusemix.generate.prepare import prepare_ahead

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -9,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.datasets import SourceFile
-from albu_diffusemix.datasets.read_ahead import read_ahead
-from albu_diffusemix.datasets.reader_threads import Readers
+from albu_diffusemix.datasets.read_ahead import Readers, read_ahead
 from albu_diffusemix.generate.reports import NOT_READ
 from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.keys import UNKNOWN_SOURCE
@@ -63,29 +63,28 @@ def prepare_ahead(
         stop: When set, nothing more is yielded.
 
     """
-
-    def prepare(wanted: tuple[SourceFile, list[Variant]]) -> Prepared:
-        return _prepare(*wanted, size)
-
-    def give_up(wanted: tuple[SourceFile, list[Variant]], seconds: float) -> Prepared:
-        return _failed(*wanted, f"{NOT_READ} {seconds:.0f} seconds")
-
     wanted = (None if source is None else (source, look_up(source)) for source in sources)
-    return read_ahead(readers, wanted, prepare, give_up, depth, stop)
+    return read_ahead(readers, wanted, partial(_prepare, size), _give_up, depth, stop)
 
 
-def _prepare(file: SourceFile, variants: list[Variant], size: int) -> Prepared:
+def _prepare(size: int, wanted: tuple[SourceFile, list[Variant]]) -> Prepared:
+    file, variants = wanted
     if not variants:
-        return _failed(file, variants, "")
+        return _failed(wanted, "")
     try:
         image = file.read()
         return Prepared(file.key, variants, _at_stored_size(image, size), Source.of(image), "")
     except (OSError, ValueError, MemoryError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-        return _failed(file, variants, f"{UNREADABLE}{reason}"[:_LONGEST_REASON])
+        return _failed(wanted, f"{UNREADABLE}{reason}"[:_LONGEST_REASON])
 
 
-def _failed(file: SourceFile, variants: list[Variant], reason: str) -> Prepared:
+def _give_up(wanted: tuple[SourceFile, list[Variant]], seconds: float) -> Prepared:
+    return _failed(wanted, f"{NOT_READ} {seconds:.0f} seconds")
+
+
+def _failed(wanted: tuple[SourceFile, list[Variant]], reason: str) -> Prepared:
+    file, variants = wanted
     return Prepared(file.key, variants, None, UNKNOWN_SOURCE, reason)
 
 

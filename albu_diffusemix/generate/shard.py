@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, final
 
 from albu_diffusemix.datasets import SourceFile
-from albu_diffusemix.datasets.reader_threads import Readers
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.pipeline import Pipeline, batch_size_of
 from albu_diffusemix.generate.plan import existing_store, open_backend, open_store
