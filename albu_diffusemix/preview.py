@@ -1,17 +1,16 @@
-"""Contact sheets: what a pipeline makes of a few images, step by step, one row an image (as the paper's figure 4)."""
+"""Contact sheets of what a pipeline makes of a few images, step by step, a row for each (as the paper's figure 4)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import albumentations as A
-import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends import BackendSpec, Request, shared_backend
-from albu_diffusemix.drawing import draw_text, fit
+from albu_diffusemix.contact_sheet import Cell, draw_sheet
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.masks import MASKS
@@ -27,32 +26,12 @@ __all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipe
 Picture = NDArray[np.uint8]
 
 COLUMNS = ("input", "counterpart", "mask", "hybrid", "fractal", "result")
-CELL = 192
-"""Longest side of a picture on the sheet, in pixels."""
-
-_OVERSHOOT = 0.1  # interpolation leaves [0, 1] by so much, normalisation by far more
-_GAP, _CAPTION, _LINE = 12, 26, 34
-_PAPER, _INK, _FAINT, _FRAME = (255, 255, 255), (40, 40, 40), (130, 130, 130), (205, 205, 205)
-
-
-class Cell(NamedTuple):
-    """One picture of the sheet.
-
-    Attributes:
-        picture: (H, W, 3) uint8 RGB; None leaves the place empty.
-        caption: What stands below it.
-
-    """
-
-    picture: Picture | None
-    caption: str
-
-
+_OVERSHOOT = 0.1  # interpolation leaves [0, 1] by less than this, normalization by much more
 NOTHING = Cell(None, "")
 
 
 def default_pipeline() -> Any:
-    """Give the pipeline to show where the user names none: DiffuseMix with its defaults, on every image.
+    """Return the pipeline to show where the user names none: DiffuseMix with its defaults, on every image.
 
     Returns:
         A.Compose: A new pipeline.
@@ -65,14 +44,14 @@ def load_pipeline(path: Path) -> Any:
     """Load a pipeline that `A.save` wrote.
 
     Args:
-        path (Path): A YAML file, or a JSON file with the ending `.json`.
+        path: A YAML file, or a JSON file with the ending `.json`.
 
     Returns:
         A.Compose: The pipeline.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no pipeline, or holds arguments that are not allowed.
+        ValueError: It is not a pipeline, or holds arguments that are not allowed.
 
     """
     data_format = "json" if path.suffix.lower() == ".json" else "yaml"
@@ -81,12 +60,12 @@ def load_pipeline(path: Path) -> Any:
         check(text)
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{str(path)!r} holds no pipeline that A.save wrote as {data_format}: {reason}") from error
+        raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
     try:
         return A.load(path, data_format=data_format)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{str(path)!r} holds no pipeline that A.save wrote as {data_format}: {reason}") from error
+        raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
 
 
 def force_ours(pipeline: Any) -> None:
@@ -107,13 +86,13 @@ def force_ours(pipeline: Any) -> None:
 
 
 def summary(pipeline: Any) -> str:
-    """Say in one line what a sheet shows: what made the counterparts, and which transforms ran.
+    """Return one line that says what a sheet shows: what made the counterparts, and which transforms ran.
 
     Args:
         pipeline (A.Compose): Any pipeline.
 
     Returns:
-        str: Such as "Counterparts: procedural, not diffusion. Pipeline: DiffuseMix, HorizontalFlip."
+        Such as "Counterparts: procedural, not diffusion. Pipeline: DiffuseMix, HorizontalFlip."
 
     """
     leaves = list(_leaves(pipeline))
@@ -126,12 +105,12 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
     """Run a pipeline on one image and show what our transforms did inside.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 RGB.
-        caption (str): What stands below the input.
+        image: (H, W, 3) uint8 RGB.
+        caption: What stands below the input.
         pipeline (A.Compose): Any pipeline for a single image.
 
     Returns:
-        list[Cell]: One for each of `COLUMNS`; empty where a step did not happen.
+        One for each of `COLUMNS`; empty where a step did not happen.
 
     """
     with trace() as calls:
@@ -143,24 +122,22 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
         Cell(image, caption),
         *(_concat_cells(concat) if concat else [NOTHING] * 3),
         _fractal_cell(blend) if blend else NOTHING,
-        Cell(shown, "" if shown is not None else "no picture: normalised, or a tensor"),
+        Cell(shown, "" if shown is not None else "normalized, or a tensor"),
     ]
 
 
 def contact_sheet(rows: Iterable[list[Cell]], footer: str) -> Picture:
-    """Lay rows of cells out on white paper, below the names of the columns.
+    """Draw rows of cells below the names of the columns.
 
     Args:
-        rows (Iterable[list[Cell]]): As `steps` gives them.
-        footer (str): What stands below all rows, as `summary` says it.
+        rows: As `steps` gives them.
+        footer: What stands below all rows, as `summary` says it.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 RGB.
+        (H, W, 3) uint8 RGB.
 
     """
-    bands = [_line_of_text(COLUMNS, 0.5, _INK), *(_band(row) for row in rows), _line_of_text([footer], 0.42, _FAINT)]
-    sheet = np.concatenate(bands)
-    return np.asarray(cv2.copyMakeBorder(sheet, 0, 0, _GAP, 0, cv2.BORDER_CONSTANT, value=_PAPER), np.uint8)
+    return draw_sheet(list(rows), COLUMNS, footer)
 
 
 def _leaves(pipeline: Any) -> Iterable[Any]:
@@ -193,39 +170,13 @@ def _fractal_cell(call: TracedCall) -> Cell:
 
 
 def _viewable(result: Any) -> Picture | None:
-    """Give the pipeline's output as a picture, where it still is one: tensors and normalised images are not."""
+    """Return the pipeline's output as a picture, where it still is one: tensors and normalized images are not."""
     if not isinstance(result, np.ndarray) or result.dtype not in (np.uint8, np.float32):
         return None
-    normalised = result.dtype == np.float32 and (result.min() < -_OVERSHOOT or result.max() > 1 + _OVERSHOOT)
-    return None if normalised else to_rgb(result)
-
-
-def _band(row: list[Cell]) -> Picture:
-    fitted = [cell._replace(picture=_fit(cell.picture)) for cell in row]
-    height = max(cell.picture.shape[0] for cell in fitted if cell.picture is not None)
-    band = np.full((height + _CAPTION + _GAP, len(row) * (CELL + _GAP), 3), _PAPER, np.uint8)
-    for place, cell in enumerate(fitted):
-        left = place * (CELL + _GAP)
-        if cell.picture is not None:
-            rows, columns = cell.picture.shape[:2]
-            left += (CELL - columns) // 2
-            band[:rows, left : left + columns] = cell.picture
-            cv2.rectangle(band, (left, 0), (left + columns - 1, rows - 1), _FRAME)
-        draw_text(band, cell.caption, (left, height + 17), 0.42, _FAINT)
-    return band
-
-
-def _line_of_text(texts: Sequence[str], scale: float, ink: tuple[int, int, int]) -> Picture:
-    line = np.full((_LINE, len(COLUMNS) * (CELL + _GAP), 3), _PAPER, np.uint8)
-    for place, text in enumerate(texts):
-        draw_text(line, text, (place * (CELL + _GAP), 22), scale, ink)
-    return line
+    normalized = result.dtype == np.float32 and (result.min() < -_OVERSHOOT or result.max() > 1 + _OVERSHOOT)
+    return None if normalized else to_rgb(result)
 
 
 def _backend_name(spec: BackendSpec) -> str:
     name = spec if isinstance(spec, str) else str(spec["name"])
     return "procedural, not diffusion" if name == "procedural" else name
-
-
-def _fit(picture: Picture | None) -> Picture | None:
-    return None if picture is None else fit(picture, CELL)

@@ -18,8 +18,8 @@ import pytest
 from skimage import data
 
 from albu_diffusemix.backends import Counterpart, register_backend
+from albu_diffusemix.datasets import find_sources
 from albu_diffusemix.generate import GenerateOptions, make_plan, run
-from albu_diffusemix.generate.scan import find_sources
 from benchmarks.lines import JOB
 from benchmarks.photographs import QUALITY, originals, resized
 from benchmarks.side_by_side import Spread

@@ -2,9 +2,9 @@
 
 import threading
 
-from albu_diffusemix.generate import reading
+from albu_diffusemix.datasets import items, read_ahead
 
-WHOLE = reading.read_image
+WHOLE = items.read_image
 
 
 def read(path):
@@ -13,5 +13,5 @@ def read(path):
     return WHOLE(path)
 
 
-reading.read_image = read
-reading._LATE = 0.2
+items.read_image = read
+read_ahead._LATE = 0.2

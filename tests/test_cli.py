@@ -15,8 +15,8 @@ from conftest import make_image
 from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat, __version__
 from albu_diffusemix._host import HOST
 from albu_diffusemix.cli import main
+from albu_diffusemix.contact_sheet import CELL
 from albu_diffusemix.images import read_image, write_image
-from albu_diffusemix.preview import CELL
 
 COMPOSE = "__version__: 2.0.8\ntransform: {{__class_fullname__: Compose, transforms: [{{__class_fullname__: {}}}]}}"
 
@@ -39,7 +39,7 @@ def preview(*arguments):
     return main(["preview", *map(str, arguments)])
 
 
-def test_the_demo_writes_a_pipeline_and_a_sheet_and_says_that_it_is_no_diffusion(tmp_path, capsys):
+def test_the_demo_writes_a_pipeline_and_a_sheet_and_says_that_it_is_not_diffusion(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path)]) == 0
     assert isinstance(A.load(tmp_path / "pipeline.yaml", data_format="yaml").transforms[0], DiffuseMix)
     assert read_image(tmp_path / "sheet.png").shape[1] > 6 * CELL
@@ -106,7 +106,7 @@ def test_preview_shows_the_single_steps_in_nested_pipelines_too(folder, tmp_path
     assert preview(folder, "-o", tmp_path / "sheet.webp", "--pipeline", path) == 0
 
 
-def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_no_picture(folder, tmp_path, fractals):
+def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_not_a_picture(folder, tmp_path, fractals):
     pytest.importorskip("torch")
     path = tmp_path / "pipeline.yaml"
     missing = DiffuseMix({"name": "inverting", "status": "missing"}, fractals=fractals)
@@ -118,9 +118,9 @@ def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_no_picture(fol
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "holds no pipeline that A.save wrote as yaml"),
-        ("a: 1", "holds no pipeline that A.save wrote as yaml"),
-        ("__version__: 2.0.8\ntransform: {__class_fullname__: Nowhere, p: 0.5}", "holds no pipeline .*Nowhere"),
+        ("{", "is not a pipeline that A.save wrote as yaml"),
+        ("a: 1", "is not a pipeline that A.save wrote as yaml"),
+        ("__version__: 2.0.8\ntransform: {__class_fullname__: Nowhere, p: 0.5}", "is not a pipeline .*Nowhere"),
         (
             COMPOSE.format("albu_diffusemix.transforms.DiffuseMix, p: 0.5, backend: procedual"),
             "error: backend: unknown backend 'procedual'.* did you mean 'procedural'",
@@ -138,7 +138,7 @@ def test_a_bad_pipeline_file_is_one_line_on_stderr(folder, tmp_path, capsys, con
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{tmp}", "-o", "{tmp}/sheet.png"], "holds no images; looked for .bmp"),
+        (["{tmp}", "-o", "{tmp}/sheet.png"], "is empty; looked for .bmp"),
         (["{images}", "-o", "{tmp}/sheet.gif"], "sheet.gif' must end in one of .bmp"),
         (["{images}", "-o", "{tmp}/sheet.png", "--pipeline", "{tmp}/no.yaml"], "no.yaml': No such file or directory"),
     ],
@@ -167,7 +167,7 @@ def test_an_interrupt_ends_with_130(folder, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("albu_diffusemix.cli.pictures.find_images", interrupt)
+    monkeypatch.setattr("albu_diffusemix.datasets.folder.find_images", interrupt)
     assert preview(folder, "-o", "sheet.png") == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -140,12 +140,17 @@ def test_an_item_that_raises_is_a_miss(doctor, module, store):
     assert (status, "3 x the image cannot be read such as item 1: IndexError: list index" in out) == (1, True)
 
 
-def test_a_key_that_can_be_none_is_a_miss(doctor, module, store):
+def test_a_key_that_is_not_valid_in_a_store_is_a_miss(doctor, module, store):
     data = module("data = [{'image': IMAGES['class/0.png'], 'key': '/data/0.png'}]")
-    assert (
-        "1 x its key can be none in a store such as /data/0.png: key '/data/0.png' is absolute"
-        in doctor(data, store)[1]
-    )
+    report = doctor(data, store)[1]
+    assert "1 x its key is not valid in a store such as /data/0.png: key '/data/0.png' is absolute" in report
+
+
+def test_a_file_whose_name_is_not_valid_as_a_key_is_a_miss(doctor, folder, store):
+    write_image(folder / "class\\9.png", IMAGES["class/0.png"])
+    status, out, _ = doctor(folder, store)
+    assert (status, "4 of 5 images" in out) == (1, True)
+    assert "1 x its key is not valid in a store such as class\\9.png: key 'class\\\\9.png' has a backslash" in out
 
 
 def test_pil_images_are_seen_as_training_sees_them_without_exif(doctor, tmp_path, module, store):
@@ -161,14 +166,17 @@ def test_pil_images_are_seen_as_training_sees_them_without_exif(doctor, tmp_path
 WRONG = {
     "no module": ("nowhere_at_all:data", "module 'nowhere_at_all' cannot be imported: ModuleNotFoundError"),
     "no attribute": ("user_data:dota", "module 'user_data' has no 'dota'; did you mean 'data'?"),
-    "neither": ("no/such/folder", "'no/such/folder' is no image folder, manifest or 'module:dataset'"),
+    "neither": (
+        "no/such/folder",
+        "there is no 'no/such/folder': check the path of the folder or manifest; a data set",
+    ),
     "no data set": ("user_data:number", "user_data:number is of type int: name a data set"),
     "empty": ("user_data:empty", "user_data:empty is empty"),
     "empty iterable": ("user_data:nothing", "user_data:nothing is empty"),
     "failing function": ("user_data:fails", "user_data:fails() gives no data set: KeyError: 'x'"),
     "wants arguments": ("user_data:wants", "user_data:wants() gives no data set: TypeError"),
-    "no images": ("user_data:words", "item 0 of user_data:words holds no image as DiffuseMix takes it"),
-    "no image in a dict": ("user_data:labels", "item 0 of user_data:labels holds no image as DiffuseMix takes it"),
+    "no images": ("user_data:words", "item 0 of user_data:words is not an image that DiffuseMix takes"),
+    "no image in a dict": ("user_data:labels", "item 0 of user_data:labels is not an image that DiffuseMix takes"),
     "number as key": ("user_data:numbered", "the key of item 0 of user_data:numbered must be a string; got 7"),
     "too few keys": ("user_data:Keyed", "user_data:Keyed has 2 keys for 1 items"),
     "breaks off": ("user_data:breaks", "user_data:breaks stops with OSError: disk"),

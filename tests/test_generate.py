@@ -10,10 +10,10 @@ import pytest
 from job_files import SIZE, Silent, content, failures, generate, make, make_data, options_of
 
 import albu_diffusemix
-from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan, reading, resolve
-from albu_diffusemix.generate.readers import Readers
-from albu_diffusemix.generate.reading import read_ahead
-from albu_diffusemix.generate.scan import SourceFile
+from albu_diffusemix.datasets import SourceFile, items
+from albu_diffusemix.datasets.read_ahead import Readers
+from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan, resolve
+from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.variants import Variant, variants_of
 from albu_diffusemix.images import read_image
@@ -134,7 +134,7 @@ def test_sources_are_read_while_the_backend_works(data, store, monkeypatch):
             later_ones_read.set()
         return read_image(path)
 
-    monkeypatch.setattr(reading, "read_image", read)
+    monkeypatch.setattr(items, "read_image", read)
     whole = job_backends.Negative.generate
     in_time = []
     monkeypatch.setattr(
@@ -151,7 +151,7 @@ def test_no_more_sources_are_read_ahead_than_allowed(data):
     taken = []
     sources = (taken.append(file) or file for file in files)
     with Readers(2) as readers:
-        prepared = read_ahead(readers, sources, lambda _: [Variant("0000", "snowy")], SIZE, 3, threading.Event())
+        prepared = prepare_ahead(readers, sources, lambda _: [Variant("0000", "snowy")], SIZE, 3, threading.Event())
         for number in range(1, 6):
             next(prepared)
             assert len(taken) <= number + 3
@@ -354,7 +354,7 @@ def test_after_a_stop_no_more_sources_are_read(tmp_path, store, monkeypatch):
             stop.set()
 
     read = []
-    monkeypatch.setattr(reading, "read_image", lambda path: (read.append(path), read_image(path))[1])
+    monkeypatch.setattr(items, "read_image", lambda path: (read.append(path), read_image(path))[1])
     stop = threading.Event()
     make(make_data(tmp_path / "many", 120), store, Stopping(), stop)
     assert len(read) < 60

@@ -1,7 +1,7 @@
 import pytest
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate import local
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.work_queue import WorkQueue
 
 SOURCES = [SourceFile(f"/data/{name}", name) for name in "abcdef"]

@@ -21,7 +21,8 @@ from job_files import (
     wait_for,
 )
 
-from albu_diffusemix.generate import make_plan, reading, run
+from albu_diffusemix.datasets import items, read_ahead
+from albu_diffusemix.generate import make_plan, run
 from albu_diffusemix.images import read_image
 
 COUNT = 12
@@ -48,9 +49,9 @@ def hang(monkeypatch):
                 end.wait()
             return read_image(path)
 
-        monkeypatch.setattr(reading, "read_image", read)
-        monkeypatch.setattr(reading, "_LATE", 0.2)
-        monkeypatch.setattr(reading, "_LOST", lost)
+        monkeypatch.setattr(items, "read_image", read)
+        monkeypatch.setattr(read_ahead, "_LATE", 0.2)
+        monkeypatch.setattr(read_ahead, "_LOST", lost)
 
     yield begin
     end.set()
@@ -119,7 +120,7 @@ def test_a_file_that_is_read_late_is_made_after_the_others(data, store, hang, mo
     awake = threading.Event()
     hang([], lost=1e6)
     monkeypatch.setattr(
-        reading, "read_image", lambda path: (path.name != "000.png" or awake.wait(60)) and read_image(path)
+        items, "read_image", lambda path: (path.name != "000.png" or awake.wait(60)) and read_image(path)
     )
     reporter = Waking()
     run(make_plan(options_of(data, store)), reporter)

@@ -9,8 +9,8 @@ import pytest
 from job_files import arguments, content, generate, make, make_data, start
 
 from albu_diffusemix.cli import main
+from albu_diffusemix.datasets import SourceFile, find_sources
 from albu_diffusemix.generate import plan
-from albu_diffusemix.generate.scan import SourceFile, find_sources
 from albu_diffusemix.generate.variants import slug
 from albu_diffusemix.store import Store
 
@@ -55,7 +55,7 @@ def test_a_folder_is_searched_with_its_subfolders_by_key(data, store):
     assert found == [SourceFile(str(data / key), key) for key in keys]
 
 
-def test_a_store_in_the_folder_is_no_part_of_the_data(data):
+def test_a_store_in_the_folder_is_not_part_of_the_data(data):
     store = data / "class0" / "flowers.dm"
     make(data, store)
     assert (store / "contact-sheet.jpg").exists()
@@ -135,9 +135,15 @@ def test_a_manifest_in_another_encoding_is_refused(data, store, refused):
 def test_folders_without_images_are_refused(tmp_path, store, refused):
     refused(generate(tmp_path / "nowhere", store), "there is no", "nowhere")
     (tmp_path / "empty").mkdir()
-    refused(generate(tmp_path / "empty", store), "holds nothing", "empty")
+    refused(generate(tmp_path / "empty", store), "is empty; looked for .bmp")
     (tmp_path / "empty/notes.txt").write_text("no image")
     refused(generate(tmp_path / "empty", store), "holds no images; looked for .bmp, .jpeg")
+
+
+def test_a_data_set_in_python_is_refused_since_workers_read_files(data, store, refused, monkeypatch):
+    monkeypatch.syspath_prepend(data)
+    (data / "my_data.py").write_text("train = [1, 2]")
+    refused(generate("my_data:train", store), "'my_data:train' is a data set in Python, but files are needed: give a")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from job_files import environment, make_data
 
 from albu_diffusemix.cli import main
-from albu_diffusemix.drawing import draw_text
+from albu_diffusemix.contact_sheet import draw_text
 from albu_diffusemix.image_headers import declared_size
 from albu_diffusemix.images import MOST_PIXELS, read_image, write_image
 from albu_diffusemix.preview import load_pipeline
@@ -167,13 +167,13 @@ def test_an_image_that_does_not_fit_in_memory_is_too_large(data, monkeypatch):
     assert MOST_PIXELS < 1 << 30
 
 
-NUL_IN_TABLE = "no path has" if sys.version_info >= (3, 11) else "is not valid CSV: line contains NUL"
+NUL_IN_TABLE = "is not allowed in paths" if sys.version_info >= (3, 11) else "is not valid CSV: line contains NUL"
 
 MANIFESTS = {
     "deep JSON": ("list.jsonl", DEEP.encode(), "is not valid JSON: it is nested too deeply"),
     "an infinite number": ("list.jsonl", b'{"path": 1e400, "key": "a"}', "is not valid JSON: the number 1e400"),
-    "a NUL in a path": ("list.jsonl", b'{"path": "a\\u0000.png", "key": "a"}', "has a character that no path has"),
-    "a lone surrogate": ("list.jsonl", b'{"path": "a\\ud800.png", "key": "a"}', "has a character that no path has"),
+    "a NUL in a path": ("list.jsonl", b'{"path": "a\\u0000.png", "key": "a"}', "is not allowed in paths"),
+    "a lone surrogate": ("list.jsonl", b'{"path": "a\\ud800.png", "key": "a"}', "is not allowed in paths"),
     "bytes that are not text": ("list.jsonl", b"\xff\xfe\x00", "is not UTF-8"),
     "an open quote": ("list.csv", b'path,key\n"a.png,a\n', "is not valid CSV"),
     "a huge field": ("list.csv", b"path,key\n" + b"x" * 200_000 + b",a\n", "is not valid CSV: field larger"),
@@ -254,10 +254,10 @@ PIPELINES = {
     ),
     "a value that holds itself": ("p.yaml", "a: &a [*a]\n", "over 100,000 values"),
     "deep JSON": ("p.json", DEEP, "nested too deeply"),
-    "a list": ("p.yaml", "[1, 2]\n", "holds no pipeline"),
-    "nothing": ("p.yaml", "", "holds no pipeline"),
+    "a list": ("p.yaml", "[1, 2]\n", "is not a pipeline"),
+    "nothing": ("p.yaml", "", "is not a pipeline"),
     "bytes": ("p.yaml", "\udcff\udcfe", "is not UTF-8"),
-    "a tag that runs": ("p.yaml", "!!python/object/apply:os.system ['touch pwned']\n", "holds no pipeline"),
+    "a tag that runs": ("p.yaml", "!!python/object/apply:os.system ['touch pwned']\n", "is not a pipeline"),
 }
 
 
@@ -337,7 +337,7 @@ def test_reasons_and_prompts_in_a_store_are_printed_as_text(data, made, capsys, 
 
 
 def test_a_damaged_counterpart_or_source_leaves_its_cell_white(data, made, tmp_path):
-    from albu_diffusemix.generate.scan import SourceFile  # noqa: PLC0415
+    from albu_diffusemix.datasets import SourceFile  # noqa: PLC0415
     from albu_diffusemix.generate.sheet import contact_sheet  # noqa: PLC0415
 
     store = Store.open(made)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, one_line, positive, say, with_bar
+from albu_diffusemix.datasets import Item, SourceFile, open_data, spread
 from albu_diffusemix.demo import demo_photographs, write_pipeline
-from albu_diffusemix.images import IMAGE_SUFFIXES, check_ending, find_images, read_image, write_image
+from albu_diffusemix.images import check_ending, write_image
 from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary
 
 __all__ = ["add_commands"]
@@ -55,11 +56,11 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _preview(options: argparse.Namespace) -> int:
     check_ending(options.output)
-    paths = _spread(list(_image_paths(options.images)), options.rows)
+    items = spread(list(_items(options.images)), options.rows)
     pipeline = _seeded(load_pipeline(options.pipeline) if options.pipeline else default_pipeline(), options.seed)
     force_ours(pipeline)
     skipped: list[str] = []
-    rows = [steps(image, _short(path), pipeline) for path, image in _readable(paths, skipped)]
+    rows = [steps(image, name, pipeline) for name, image in _read(items, skipped)]
     for reason in skipped:
         complain(f"skipped: {reason}")
     if rows:
@@ -70,35 +71,20 @@ def _preview(options: argparse.Namespace) -> int:
     return SOME_FAILED if skipped else DONE
 
 
-def _readable(paths: list[Path], skipped: list[str]) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    for path in with_bar(paths):
+def _read(items: list[Item], skipped: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for item in with_bar(items):
         try:
-            image = read_image(path)
+            yield item.key or "", item.read()
         except (OSError, ValueError) as error:
             skipped.append(one_line(error))
+
+
+def _items(paths: Iterable[Path]) -> Iterator[Item]:
+    for path in paths:
+        if path.is_dir():
+            yield from open_data(str(path))
         else:
-            yield path, image
-
-
-def _image_paths(given: Iterable[Path]) -> Iterator[Path]:
-    for path in given:
-        if not path.is_dir():
-            yield path
-            continue
-        found = find_images(path)
-        if not found:
-            raise ValueError(f"folder {str(path)!r} holds no images; looked for {', '.join(IMAGE_SUFFIXES)}")
-        yield from found
-
-
-def _short(path: Path) -> str:
-    """Name a file by its folder too: in a data set that is its class."""
-    return "/".join(path.parts[-2:])
-
-
-def _spread(paths: list[Path], most: int) -> list[Path]:
-    """Choose evenly, so that a folder sorted by class shows several of them."""
-    return [paths[place * len(paths) // most] for place in range(most)] if len(paths) > most else paths
+            yield SourceFile(str(path), "/".join(path.parts[-2:]))  # in a data set, its folder is its class
 
 
 def _seeded(pipeline: Any, seed: int) -> Any:

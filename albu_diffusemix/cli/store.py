@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from operator import length_hint
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +10,8 @@ from tqdm import tqdm
 
 from albu_diffusemix.backends.precomputed.matching import Mismatch
 from albu_diffusemix.cli.common import DONE, SOME_FAILED, say
-from albu_diffusemix.doctor import Coverage, examine, open_data, summarise
+from albu_diffusemix.datasets import open_data
+from albu_diffusemix.doctor import Coverage, examine, summarize
 from albu_diffusemix.generate import describe_size
 from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.text import parse_json
@@ -51,7 +53,7 @@ def _add_repair(commands: Any) -> None:
 
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
-    doctor.add_argument("data", metavar="DATA", help="folder of images, manifest, or module:dataset")
+    doctor.add_argument("data", metavar="DATA", help="folder of images, manifest, or module:attribute")
     doctor.add_argument("store", metavar="STORE")
     doctor.add_argument(
         "--on-mismatch", choices=get_args(Mismatch), default="error", help="as in training (%(default)s)"
@@ -102,7 +104,7 @@ def _doctor(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
     data = open_data(options.data, Path(options.store))
     findings = examine(data, store, options.on_mismatch)
-    coverage = summarise(tqdm(findings, total=data.count, unit="image", leave=False, disable=None))
+    coverage = summarize(tqdm(findings, total=length_hint(data) or None, unit="image", leave=False, disable=None))
     if coverage.total == 0:
         raise ValueError(f"{options.data} is empty: name a data set of images")
     say(*_report(coverage, options.store))

@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.datasets import SourceFile, find_sources, spread
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside import find_inside, leads_out
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
 from albu_diffusemix.generate.plan import alone
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
-from albu_diffusemix.generate.scan import SourceFile, find_sources
-from albu_diffusemix.generate.sheet import SHOWN, contact_sheet, spread
+from albu_diffusemix.generate.sheet import SHOWN, contact_sheet
 from albu_diffusemix.generate.variants import slug
 from albu_diffusemix.images import read_image
 from albu_diffusemix.keys import check_name, normalise_key

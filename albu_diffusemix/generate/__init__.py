@@ -10,16 +10,16 @@ import threading
 from datetime import datetime, timezone
 from importlib import metadata
 
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
 from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import refusal_of
 from albu_diffusemix.generate.plan import Plan, alone, existing_store, make_plan, recover, resolve
+from albu_diffusemix.generate.prepare import UNREADABLE
 from albu_diffusemix.generate.ray_engine import run_on_ray
 from albu_diffusemix.generate.ray_link import RayLink, connected
-from albu_diffusemix.generate.readers import Readers
-from albu_diffusemix.generate.reading import UNREADABLE
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from albu_diffusemix.datasets import SourceFile, spread
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, batch_size_of, refusal_of
 from albu_diffusemix.generate.plan import Plan, existing_store, open_backend
+from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.ray_link import require_ray
-from albu_diffusemix.generate.readers import Readers
-from albu_diffusemix.generate.reading import read_ahead
 from albu_diffusemix.generate.reports import Outcome
-from albu_diffusemix.generate.scan import SourceFile
-from albu_diffusemix.generate.sheet import spread
 from albu_diffusemix.generate.variants import Variant, variants_of
 
 __all__ = ["Estimate", "estimate_cost"]
@@ -64,7 +63,7 @@ def estimate_cost(plan: Plan) -> Estimate:
     stop = threading.Event()
     with ThreadPoolExecutor(_THREADS) as pool, Readers(_THREADS) as readers:
         pipeline = Pipeline(backend, options, pool, trial, trial, stop)
-        pipeline.run(read_ahead(readers, trial.sources(), look_up, options.size, batch, stop))
+        pipeline.run(prepare_ahead(readers, trial.sources(), look_up, options.size, batch, stop))
     seconds = time.perf_counter() - trial.started
     if not pipeline.worked and pipeline.faults and (plan.pending >= GIVE_UP_AFTER or existing_store(options) is None):
         raise refusal_of(options.backend, min(plan.pending, GIVE_UP_AFTER), pipeline.faults[0])

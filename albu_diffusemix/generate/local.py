@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.pipeline import batch_size_of
 from albu_diffusemix.generate.plan import Plan, open_backend, recover
 from albu_diffusemix.generate.reports import Outcome, Reporter
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources
 from albu_diffusemix.generate.work_queue import WorkQueue
 from albu_diffusemix.import_paths import module_command, module_environment

@@ -25,7 +25,7 @@ class GenerateOptions:
     `ResolvedOptions` hold.
 
     Attributes:
-        data: A folder of images or a manifest, see `albu_diffusemix.generate.scan.find_sources`.
+        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`.
         store: Folder of the store, new or to be gone on with.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.

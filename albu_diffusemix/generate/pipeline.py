@@ -16,10 +16,10 @@ from albu_diffusemix.backends import Backend, BackendSpec, Counterpart, Request
 from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate.encoding import Encoding, encode
 from albu_diffusemix.generate.options import ResolvedOptions
-from albu_diffusemix.generate.reading import UNKNOWN, Prepared
+from albu_diffusemix.generate.prepare import Prepared
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.variants import Variant
-from albu_diffusemix.keys import derive_seed
+from albu_diffusemix.keys import UNKNOWN_SOURCE, derive_seed
 from albu_diffusemix.quality import find_flaw
 from albu_diffusemix.store import Source
 
@@ -45,7 +45,7 @@ class Sink(Protocol):
         """Keep an image."""
 
     def fail(
-        self, key: str, variant: str, reason: str, *, prompt: str = "", seed: int = 0, source: Source = UNKNOWN
+        self, key: str, variant: str, reason: str, *, prompt: str = "", seed: int = 0, source: Source = UNKNOWN_SOURCE
     ) -> None:
         """Keep that there is none."""
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import cv2
 
 from albu_diffusemix.backends import Backend, shared_backend
+from albu_diffusemix.datasets import SourceFile, find_sources, spread
 from albu_diffusemix.generate.defaults import fill_in
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
-from albu_diffusemix.generate.scan import SourceFile, find_sources
-from albu_diffusemix.generate.sheet import SHOWN, spread
+from albu_diffusemix.generate.sheet import SHOWN
 from albu_diffusemix.generate.variants import choose_prompts, find_missing, variants_of
 from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.keys import hash_key

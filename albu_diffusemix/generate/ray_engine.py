@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.pipeline import batch_size_of
 from albu_diffusemix.generate.plan import Plan, open_backend, recover
 from albu_diffusemix.generate.ray_link import RayLink
 from albu_diffusemix.generate.ray_worker import ActorJob, facts_of
 from albu_diffusemix.generate.reports import Outcome, Reporter
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import fail_sources
-from albu_diffusemix.generate.sheet import spread
 from albu_diffusemix.generate.work_queue import WorkQueue
 from albu_diffusemix.store.run_lock import lock_file
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import cv2
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.plan import open_backend
 from albu_diffusemix.generate.reports import Outcome
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import make_shard
 
 __all__ = ["IDLE", "ActorJob", "RayWorker", "facts_of"]

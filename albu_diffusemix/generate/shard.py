@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, final
 
+from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.pipeline import Pipeline, batch_size_of
 from albu_diffusemix.generate.plan import existing_store, open_backend, open_store
-from albu_diffusemix.generate.readers import Readers
-from albu_diffusemix.generate.reading import read_ahead
+from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.reports import Outcome, Reporter
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.variants import Variant, find_missing, variants_of
 from albu_diffusemix.store import Writer
 
@@ -53,7 +53,7 @@ def make_shard(
     depth = threads + batch_size_of(backend)
     with _Parts(options, prompts) as parts, ThreadPoolExecutor(threads) as pool, Readers(threads) as readers:
         pipeline = Pipeline(backend, options, pool, parts, reporter, stop)
-        pipeline.run(read_ahead(readers, shelf.watched(sources), shelf.look_up, options.size, depth, stop))
+        pipeline.run(prepare_ahead(readers, shelf.watched(sources), shelf.look_up, options.size, depth, stop))
 
 
 def fail_sources(

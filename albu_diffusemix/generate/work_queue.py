@@ -3,8 +3,8 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.reports import WORKER_DIED
-from albu_diffusemix.generate.scan import SourceFile
 
 __all__ = ["WorkQueue"]
 

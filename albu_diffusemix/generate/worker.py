@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import Outcome
-from albu_diffusemix.generate.scan import SourceFile
 from albu_diffusemix.generate.shard import make_shard
 
 __all__ = ["main"]

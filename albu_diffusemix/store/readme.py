@@ -21,8 +21,7 @@ configs:
 
 # Counterparts for DiffuseMix
 
-Images made once by `albu-diffusemix generate`, to be mixed into training images by
-the package `albu-diffusemix`:
+Images made once by `albu-diffusemix generate`, to be mixed into training images by the package `albu-diffusemix`:
 
 ```python
 DiffuseMix(backend={{"name": "precomputed", "store": "{name}"}}, p=0.5)

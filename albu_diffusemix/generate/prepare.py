@@ -1,0 +1,95 @@
+"""Preparing sources ahead of their use: which counterparts each lacks, and its image at their size."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.datasets.read_ahead import Readers, read_ahead
+from albu_diffusemix.generate.reports import NOT_READ
+from albu_diffusemix.generate.variants import Variant
+from albu_diffusemix.keys import UNKNOWN_SOURCE
+from albu_diffusemix.store import Source
+
+__all__ = ["UNREADABLE", "Prepared", "prepare_ahead"]
+
+UNREADABLE = "unreadable: "
+"""How the reason begins of a source that cannot be read."""
+
+_GRID = 16  # stored sides are multiples of it: then each half of a JPEG has whole blocks, and can be cut out
+_LONGEST_REASON = 200
+
+
+class Prepared(NamedTuple):
+    """A source that was read.
+
+    Attributes:
+        key: Its key.
+        variants: The counterparts to be made of it.
+        image: The source at the size of its counterparts, (H, W, 3) uint8 RGB; None where it cannot be read.
+        source: Size and pixel hash of the image as it was before.
+        reason: Why it cannot be read.
+
+    """
+
+    key: str
+    variants: list[Variant]
+    image: NDArray[np.uint8] | None
+    source: Source
+    reason: str
+
+
+def prepare_ahead(
+    readers: Readers,
+    sources: Iterable[SourceFile | None],
+    look_up: Callable[[SourceFile], list[Variant]],
+    size: int,
+    depth: int,
+    stop: threading.Event,
+) -> Iterator[Prepared | None]:
+    """Prepare sources in threads, in order, see `albu_diffusemix.datasets.read_ahead.read_ahead`.
+
+    Args:
+        readers: The threads.
+        sources: None among them is passed on, after all before it.
+        look_up: Returns the counterparts that a source lacks; where it lacks none, the file is not read.
+        size: Shorter side of the counterparts in pixels.
+        depth: Sources that may lie read and unused.
+        stop: When set, nothing more is yielded.
+
+    """
+    wanted = (None if source is None else (source, look_up(source)) for source in sources)
+    return read_ahead(readers, wanted, partial(_prepare, size), _give_up, depth, stop)
+
+
+def _prepare(size: int, wanted: tuple[SourceFile, list[Variant]]) -> Prepared:
+    file, variants = wanted
+    if not variants:
+        return _failed(wanted, "")
+    try:
+        image = file.read()
+        return Prepared(file.key, variants, _at_stored_size(image, size), Source.of(image), "")
+    except (OSError, ValueError, MemoryError, cv2.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        return _failed(wanted, f"{UNREADABLE}{reason}"[:_LONGEST_REASON])
+
+
+def _give_up(wanted: tuple[SourceFile, list[Variant]], seconds: float) -> Prepared:
+    return _failed(wanted, f"{NOT_READ} {seconds:.0f} seconds")
+
+
+def _failed(wanted: tuple[SourceFile, list[Variant]], reason: str) -> Prepared:
+    file, variants = wanted
+    return Prepared(file.key, variants, None, UNKNOWN_SOURCE, reason)
+
+
+def _at_stored_size(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    scale = min(1.0, size / min(height, width))
+    stored_width, stored_height = (max(_GRID, int(side * scale / _GRID + 0.5) * _GRID) for side in (width, height))
+    return np.asarray(cv2.resize(image, (stored_width, stored_height), interpolation=cv2.INTER_AREA), np.uint8)
