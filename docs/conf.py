@@ -23,6 +23,9 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = "albu-diffusemix"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+smartquotes = False  # flags and messages stay as they are typed
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

@@ -64,10 +64,8 @@ def _command(name: str, does: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _spelled(action: argparse.Action) -> str:
-    value = _value(action)
-    if not action.option_strings:
-        return f"`{value}`"
-    return ", ".join(f"`{option} {value}`" if value else f"`{option}`" for option in action.option_strings)
+    *shorter, last = action.option_strings or [""]
+    return ", ".join(f"`{name}`" for name in (*shorter, f"{last} {_value(action)}".strip()))
 
 
 def _value(action: argparse.Action) -> str:
@@ -85,7 +83,12 @@ def _explained(action: argparse.Action) -> str:
 
 
 def _advice(found: list[Advice]) -> str:
-    return _table(("the message says", "what to do"), [(_escaped(told), _escaped(advice)) for told, advice in found])
+    """Write a row for each advice, with all the messages that share it."""
+    messages: dict[str, list[str]] = {}
+    for message, advice in found:
+        messages.setdefault(advice, []).append(_escaped(message))
+    rows = [("<br>".join(told), _escaped(advice)) for advice, told in messages.items()]
+    return _table(("the message says", "what to do"), rows)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,21 +79,21 @@ def _name(function: ast.expr) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _scopes() -> Iterator[tuple[ast.AST, _Names]]:
-    """Yield each module and each function, with the values of the names that it can see."""
-    modules = list(_modules())
-    everywhere = {name: value for module in modules for name, value in _assigned(module)}
-    for module in modules:
+@cache
+def _scopes() -> list[tuple[ast.AST, _Names]]:
+    """Return each module and each function, with the values of the names that it can see."""
+    everywhere = {name: value for module in _modules() for name, value in _assigned(module)}
+    scopes: list[tuple[ast.AST, _Names]] = []
+    for module in _modules():
         own = everywhere | dict(_assigned(module))
-        yield module, own
-        for function in ast.walk(module):
-            if isinstance(function, ast.FunctionDef):
-                yield function, own | dict(_assigned(function))
+        functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+        scopes += [(module, own), *((function, own | dict(_assigned(function))) for function in functions)]
+    return scopes
 
 
-def _modules() -> Iterator[ast.Module]:
-    for path in sorted(Path(albu_diffusemix.__file__).parent.rglob("*.py")):
-        yield ast.parse(path.read_text())
+@cache
+def _modules() -> list[ast.Module]:
+    return [ast.parse(path.read_text()) for path in sorted(Path(albu_diffusemix.__file__).parent.rglob("*.py"))]
 
 
 def _own(scope: ast.AST) -> Iterator[ast.AST]:
@@ -118,5 +119,5 @@ def _text(value: ast.expr, names: _Names) -> str:
     if isinstance(value, ast.FormattedValue):
         return _text(value.value, names)
     if isinstance(value, ast.Name) and value.id in names:
-        return _text(names[value.id], {name: other for name, other in names.items() if name != value.id})
+        return _text(names[value.id], {**names, value.id: ast.Constant(UNKNOWN)})
     return UNKNOWN
