@@ -65,12 +65,12 @@ def test_a_part_of_the_benchmarks_prints_its_tables():
     assert "A procedural counterpart\n\n| " in measured("-k", "test_each_prompt")
 
 
-def test_the_sittings_of_a_folder_are_joined(tmp_path):
+def test_the_processes_of_a_folder_are_joined(tmp_path):
     for number, rounds in enumerate([(2.0, 1.0), (3.0, 9.0, 5.0)], 1):
         row = SLOW._replace(spread=Spread(rounds))
-        sitting = {"machine_info": {"versions": {"Python": "3.11.7", "busy": f"0.{number}"}}, "benchmarks": []}
-        sitting["benchmarks"] = [{"extra_info": {report.ROWS: [row.as_json()]}}, {"extra_info": {}}]
-        (tmp_path / f"{number}.json").write_text(json.dumps(sitting))
+        process = {"machine_info": {"versions": {"Python": "3.11.7", "busy": f"0.{number}"}}, "benchmarks": []}
+        process["benchmarks"] = [{"extra_info": {report.ROWS: [row.as_json()]}}, {"extra_info": {}}]
+        (tmp_path / f"{number}.json").write_text(json.dumps(process))
     joined = Results.load(tmp_path)
     assert joined.rows == [SLOW._replace(spread=Spread((2.0, 1.0, 3.0, 9.0, 5.0)))]
     assert (joined.rows[0].spread.value, joined.rows[0].spread.low, joined.rows[0].spread.high) == (3.0, 1.0, 9.0)
