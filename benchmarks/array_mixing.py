@@ -1,4 +1,4 @@
-"""Other ways to mix two arrays, in plain NumPy and written anew from their papers: PixMix, mixup and CutMix.
+"""Other ways to mix two arrays, in plain NumPy and written from their papers: PixMix, mixup and CutMix.
 
 Each takes two images of one shape and dtype and gives a new one of the same; weights are drawn beforehand.
 """

@@ -23,7 +23,7 @@ from benchmarks.report import ROWS, TIMES, Results, Row, whole_report
 from benchmarks.side_by_side import SideBySide, Spread, Times
 
 SCALES = {"smoke": (1, 0.0), "usual": (3, 0.3), "full": (5, 0.6)}
-"""Rounds of a sitting, and seconds a round."""
+"""Rounds of a process, and seconds a round."""
 LONG, ROUNDS_OF_LONG = 0.8, 2
 """Seconds of a round from which on there are fewer of them."""
 
@@ -123,7 +123,7 @@ def versions():
 
 def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash[_rows]
-    if not rows or config.getoption("benchmark_json"):  # a file is read again, with those of other sittings
+    if not rows or config.getoption("benchmark_json"):  # a file is read again, with those of other processes
         return
     terminalreporter.write_line(whole_report(Results(rows, machine(config))))
 

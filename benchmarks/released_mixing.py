@@ -1,4 +1,4 @@
-"""The mixing stage as the authors' released code does it, written anew from a description of its steps.
+"""The mixing stage as the authors' released code does it, written from a description of its steps.
 
 PIL images in, a PIL image out; the counterpart goes right or bottom behind a linear seam of 20 px; masks and blends in
 floating point; the fractal resized for every image; values cut off, not rounded. Where the description leaves a choice

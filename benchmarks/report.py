@@ -1,6 +1,6 @@
 """What the benchmarks found, as rows and as tables: read from pytest-benchmark's JSON, written as Markdown.
 
-`python -m benchmarks.report build/bench` prints a run: a folder with a file of each sitting, or one file.
+`python -m benchmarks.report build/bench` prints a run: a folder with a file of each process, or one file.
 """
 
 import json
@@ -46,14 +46,14 @@ class Row(NamedTuple):
         return cls(**{**plain, "spread": Spread.of(plain["spread"]), "line": line and Line(*line)})
 
     def with_rounds(self, rounds: tuple[float, ...]) -> "Row":
-        """Add the rounds of another sitting."""
+        """Add the rounds of another process."""
         return self._replace(spread=Spread(self.spread.rounds + rounds))
 
 
 class Results(NamedTuple):
     """A run: its rows in the order of measuring, and the machine and versions that it ran on.
 
-    Its sittings are joined: a row has the rounds of all of them.
+    Its processes are joined: a row has the rounds of all of them.
     """
 
     rows: list[Row]
@@ -61,10 +61,10 @@ class Results(NamedTuple):
 
     @classmethod
     def load(cls, path: Path) -> "Results":
-        """Read what pytest-benchmark saved with `--benchmark-json`: one file, or a folder with one of each sitting.
+        """Read what pytest-benchmark saved with `--benchmark-json`: one file, or a folder with one of each process.
 
         Raises:
-            ValueError: The folder holds none.
+            ValueError: The folder holds no run.
 
         """
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
@@ -73,14 +73,14 @@ class Results(NamedTuple):
         return cls.joined(json.loads(file.read_text()) for file in files)
 
     @classmethod
-    def joined(cls, sittings: Iterable[dict[str, Any]]) -> "Results":
-        """Join what each sitting found, as pytest-benchmark writes it."""
+    def joined(cls, processes: Iterable[dict[str, Any]]) -> "Results":
+        """Join what each process found, as pytest-benchmark writes it."""
         rows: dict[str, Row] = {}
         machine: dict[str, list[str]] = {}
-        for sitting in sittings:
-            for name, value in sitting["machine_info"]["versions"].items():
+        for process in processes:
+            for name, value in process["machine_info"]["versions"].items():
                 machine.setdefault(name, []).append(value)
-            for plain in (row for each in sitting["benchmarks"] for row in each["extra_info"].get(ROWS, [])):
+            for plain in (row for each in process["benchmarks"] for row in each["extra_info"].get(ROWS, [])):
                 row = Row.from_json(plain)
                 earlier = rows.get(row.title)
                 rows[row.title] = row if earlier is None else earlier.with_rounds(row.spread.rounds)
@@ -90,7 +90,7 @@ class Results(NamedTuple):
         """Rows of the first table whose title begins like this.
 
         Raises:
-            ValueError: There is none.
+            ValueError: There is no such table.
 
         """
         for title, rows in self.tables().items():

@@ -1,20 +1,59 @@
 """Write the tables of a run into pages, between their markers: `python -m benchmarks.tables build/bench PAGE...`.
 
 A page holds `<!-- table: TITLE -->` and `<!-- end of table -->`; what stands between them is replaced. TITLE is a
-table's title or how it begins, `lines` for all rows that have a line, or `machine` for what the run was made on.
+table's title or how it begins, `prices` for what a user pays, `lines` for all rows that have a line, or `machine` for
+what the run was made on. Only the table of `lines` says which lines are met.
 """
 
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.report import Results, lines_table, machine_line, pivot_table
+from benchmarks.report import Results, aligned, digits, lines_table, machine_line, pivot_table, shown
+
+
+class Price(NamedTuple):
+    """A figure that a user asks for first: the words for it, and the row that has it.
+
+    Attributes:
+        what: What costs that much.
+        table: How the title of its table begins.
+        name: Its row there.
+        every: Whether to show the lowest and the highest of all columns; else the first column is shown.
+
+    """
+
+    what: str
+    table: str
+    name: str
+    every: bool = False
+
+
+CALL = "A call in Compose, uint8"
+PRICES = (
+    Price("a call of `DiffuseMix`, counterpart given", CALL, "DiffuseMix"),
+    Price("to compare: `RandomBrightnessContrast`", CALL, "RandomBrightnessContrast"),
+    Price("to compare: `ColorJitter`", CALL, "ColorJitter"),
+    Price(
+        "a call of `DiffuseMix`, counterpart from a store, in decodes of the image",
+        "From the store",
+        "DiffuseMix by key / decode by OpenCV",
+        every=True,
+    ),
+    Price(
+        "rate of a loader with a store and p=0.5; without DiffuseMix it is 1", "The loader's rate", "p=0.5", every=True
+    ),
+    Price("making a counterpart with the procedural backend", "A procedural counterpart", "the slowest prompt"),
+    Price("finding a key in a store", "The store", "look up a key", every=True),
+    Price("memory of a process, most of it fractals", "Memory of a worker", "DiffuseMix adds"),
+)
 
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def written_into(page: str, results: Results) -> str:
-    """Give the page with its tables replaced.
+    """Return the page with its tables replaced.
 
     Raises:
         ValueError: The run has no such table.
@@ -24,12 +63,33 @@ def written_into(page: str, results: Results) -> str:
 
 
 def content(title: str, results: Results) -> str:
-    """Give what belongs between the markers of a title."""
+    """Return what belongs between the markers of a title."""
+    if title == "prices":
+        return prices_table(results)
     if title == "lines":
         return lines_table(results.rows)
     if title == "machine":
         return f"Measured on: {machine_line(results.machine)}."
-    return pivot_table(results.table(title))
+    return pivot_table([row._replace(line=None) for row in results.table(title)])
+
+
+def prices_table(results: Results) -> str:
+    """Write what a user pays, in a few rows.
+
+    Raises:
+        ValueError: The run lacks a table.
+
+    """
+    return aligned([("what", "costs", "measured with"), *(_priced(price, results) for price in PRICES)])
+
+
+def _priced(price: Price, results: Results) -> tuple[str, str, str]:
+    rows = [row for row in results.table(price.table) if row.name == price.name]
+    if not price.every:
+        return price.what, shown(rows[0].spread.value, rows[0].unit), rows[0].column
+    low, high = (choose(row.spread.value for row in rows) for choose in (min, max))
+    costs = f"{digits(low)} to {shown(high, rows[0].unit)}"
+    return price.what, costs, f"lowest and highest of {len(rows)} cases"
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_against_the_released_codes_stage(measuring, tmp_path):
     def in_compose(pipeline, image, counterpart):
         return pipeline(image=image, diffusemix_metadata={"counterpart": counterpart})
 
-    at_hand, from_file = "fractal at hand", "fractal read from its file"
+    given, from_file = "fractal given", "fractal read from its file"
     ours = {
         "half_concat and fractal_blend on arrays": Rotating(both, images, counterparts, fractals(SIDE), halves()),
         "the same with the released code's seam": Rotating(with_seam, images, counterparts, fractals(SIDE), sides),
@@ -71,14 +71,14 @@ def test_against_the_released_codes_stage(measuring, tmp_path):
     }
     times = measuring.side_by_side(
         {
-            at_hand: Rotating(released_mixing.mix, pictures, others, patterns, sides),
+            given: Rotating(released_mixing.mix, pictures, others, patterns, sides),
             from_file: Rotating(released_mixing.mix_from_file, pictures, others, paths, sides),
             **ours,
         }
     )
     for place, name in enumerate(ours):
-        for theirs in (at_hand, from_file):
-            line = AGAINST_RELEASED if place == 0 and theirs == at_hand else None
+        for theirs in (given, from_file):
+            line = AGAINST_RELEASED if place == 0 and theirs == given else None
             table = "Times faster than the released code's mixing stage"
             measuring.report(table, name, theirs, times.ratio(theirs, name), line=line)
 
@@ -112,7 +112,7 @@ def test_against_other_mixing_and_the_floor(measuring, size, dtype):
     copies = {f"{number:g} copies": copy(number) for number in sorted(set(COPIES.values()))}
     times = measuring.side_by_side({**ours, **others, **copies})
     for name in ours:
-        table = f"BaseMix arrays, {dtype}, {size} px"
+        table = f"Mixing arrays, {dtype}, {size} px"
         for theirs in others:
             measuring.report(table, name, f"/ {theirs}", times.ratio(name, theirs))
         measuring.report(table, name, "/ the copying floor", times.ratio(name, f"{COPIES[name]:g} copies"))

@@ -164,7 +164,7 @@ def opening(path, _turn):
 
 
 def test_the_first_look_ups(measuring, stores):
-    """After the machine's start: the kernel is asked to forget the index, then it is opened anew and asked."""
+    """After the machine's start: the kernel is asked to forget the index, then it is opened again and asked."""
     *_, (count, synthetic) = stores.items()
     index = synthetic.path / "index" / "merged.idx"
     batches = [synthetic.sample(FIRST, seed) for seed in range(50)]

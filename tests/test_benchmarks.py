@@ -65,12 +65,12 @@ def test_a_part_of_the_benchmarks_prints_its_tables():
     assert "A procedural counterpart\n\n| " in measured("-k", "test_each_prompt")
 
 
-def test_the_sittings_of_a_folder_are_joined(tmp_path):
+def test_the_processes_of_a_folder_are_joined(tmp_path):
     for number, rounds in enumerate([(2.0, 1.0), (3.0, 9.0, 5.0)], 1):
         row = SLOW._replace(spread=Spread(rounds))
-        sitting = {"machine_info": {"versions": {"Python": "3.11.7", "busy": f"0.{number}"}}, "benchmarks": []}
-        sitting["benchmarks"] = [{"extra_info": {report.ROWS: [row.as_json()]}}, {"extra_info": {}}]
-        (tmp_path / f"{number}.json").write_text(json.dumps(sitting))
+        process = {"machine_info": {"versions": {"Python": "3.11.7", "busy": f"0.{number}"}}, "benchmarks": []}
+        process["benchmarks"] = [{"extra_info": {report.ROWS: [row.as_json()]}}, {"extra_info": {}}]
+        (tmp_path / f"{number}.json").write_text(json.dumps(process))
     joined = Results.load(tmp_path)
     assert joined.rows == [SLOW._replace(spread=Spread((2.0, 1.0, 3.0, 9.0, 5.0)))]
     assert (joined.rows[0].spread.value, joined.rows[0].spread.low, joined.rows[0].spread.high) == (3.0, 1.0, 9.0)
@@ -109,9 +109,9 @@ def test_the_bars_of_a_plot_are_as_high_as_their_figures(smoke):
         assert sorted(bar.get_height() for bar in axes.patches) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("page", ["performance.md", "scaling.md"])
+@pytest.mark.parametrize("page", ["docs/performance.md", "docs/scaling.md", "benchmarks/RESULTS.md"])
 def test_every_table_of_the_pages_is_in_a_run(smoke, page):
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / page).read_text()
     titles = [found[2] for found in tables.MARKED.finditer(text)]
     assert titles
     smallest = Results.load(smoke)
@@ -142,10 +142,27 @@ def test_rows_without_a_line_have_no_verdict():
 def test_tables_are_written_between_their_markers_and_nowhere_else():
     page = "before\n<!-- table: Speed -->\nold\n<!-- end of table -->\nafter\n"
     written = tables.written_into(page, Results([SLOW, FAST], {}))
-    table = report.pivot_table([SLOW])
-    assert "1.40 (1.30 to 1.50), missed by 0.4" in table
+    table = report.pivot_table([SLOW._replace(line=None)])
+    assert "1.40 (1.30 to 1.50)" in table
     assert written == f"before\n<!-- table: Speed -->\n\n{table}\n\n<!-- end of table -->\nafter\n"
     assert tables.written_into(written, Results([SLOW, FAST], {})) == written
+
+
+def test_only_the_table_of_lines_says_what_is_missed():
+    results = Results([SLOW, FAST], {})
+    assert "missed by 0.4" in tables.content("lines", results)
+    assert "missed" not in tables.content("Speed", results)
+
+
+def test_a_price_is_the_figure_of_the_first_column_or_the_range_of_all(monkeypatch):
+    wide = SLOW._replace(column="512 px", spread=Spread((4.0, 5.0, 6.0)), unit="us")
+    prices = (tables.Price("a call", "Speed", "ours"), tables.Price("any call", "Speed", "ours", every=True))
+    monkeypatch.setattr(tables, "PRICES", prices)
+    written = tables.content("prices", Results([SLOW._replace(unit="us"), wide], {})).splitlines()
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in written[2:]] == [
+        ["a call", "1.40 us", "224 px"],
+        ["any call", "1.40 to 5.00 us", "lowest and highest of 2 cases"],
+    ]
 
 
 def test_a_table_that_the_run_lacks_is_an_error():
