@@ -22,9 +22,9 @@ endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
-test test-x: export OMP_NUM_THREADS = 1
+test test-x test-x-all: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x campaign test-onnx lint format docs bench bench-full plots fractals pictures clean
+.PHONY: help demo test test-x test-x-all campaign test-onnx lint format docs bench bench-full plots fractals pictures clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -36,7 +36,10 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n auto --cov
 
-test-x: $(VENV)-x/.dev ## Run the same tests on AlbumentationsX, in an environment of its own
+test-x: $(VENV)-x/.dev ## Run on AlbumentationsX, in an environment of its own, the tests that depend on the host
+	$(VENV)-x/bin/python -m pytest -n auto -m "not any_host"
+
+test-x-all: $(VENV)-x/.dev ## Run all of the tests on AlbumentationsX
 	$(VENV)-x/bin/python -m pytest -n auto
 
 campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED=0, and print what came of it
