@@ -47,9 +47,26 @@ def png_bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
-def run(folder, *command, **changes):
+RUN = "import sys; from albu_diffusemix.cli import main; sys.exit(main())"
+RUN_EACH = """
+import json, sys
+from albu_diffusemix.cli import main
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    try:
+        status = main()
+    except SystemExit as stopped:
+        status = stopped.code
+    print(status)
+"""
+
+
+def run_each(folder, commands):
+    """Run command lines one after the other in a process of their own, which prints the status of each."""
+    return run(folder, json.dumps(commands), code=RUN_EACH)
+
+
+def run(folder, *command, code=RUN, **changes):
     """The command line in a process of its own: a crash ends that."""
-    code = "import sys; from albu_diffusemix.cli import main; sys.exit(main())"
     names = {**environment(folder), **changes}
     return subprocess.run(
         [sys.executable, "-c", code, *map(os.fsencode, map(str, command))],
@@ -276,9 +293,10 @@ def test_a_sound_pipeline_file_is_still_loaded(tmp_path):
     assert load_pipeline(tmp_path / "pipeline.yaml") is not None
 
 
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_file_names_are_drawn_and_printed_as_text(data, tmp_path, name):
-    (data / "class0/000.png").rename(data / "class0" / os.fsdecode(name))
+def test_odd_file_names_are_drawn_and_printed_as_text(tmp_path):
+    data = make_data(tmp_path / "data", len(ODD_NAMES))
+    for file, name in zip(sorted(data.rglob("*.png")), ODD_NAMES, strict=True):
+        file.rename(file.with_name(os.fsdecode(name)))
     shown = run(tmp_path, "preview", data, "-o", tmp_path / "sheet.png")
     assert (shown.returncode, shown.stderr.count(b"Traceback")) == (0, 0)
     assert (tmp_path / "sheet.png").exists()
@@ -311,14 +329,18 @@ def test_on_a_terminal_of_ascii_nothing_ends_in_an_error(tmp_path):
     assert rb"n\xf6.dm" in wrong.stderr
 
 
-@pytest.mark.parametrize("argument", [ESCAPE, "a\nb", "\udce9", "\u202e"])
-def test_arguments_that_are_refused_are_printed_as_text(tmp_path, argument):
-    for command in (["status", f"/{argument}"], [argument], ["generate", ".", "-o", "x", "--shard", argument]):
-        refused = run(tmp_path, *command)
-        assert refused.returncode == 2
-        lines = refused.stderr.decode().splitlines()
-        assert all(line.isprintable() for line in lines)
-        assert "Traceback" not in refused.stderr.decode()
+def test_arguments_that_are_refused_are_printed_as_text(tmp_path):
+    commands = [
+        command
+        for argument in (ESCAPE, "a\nb", "\udce9", "\u202e")
+        for command in (["status", f"/{argument}"], [argument], ["generate", ".", "-o", "x", "--shard", argument])
+    ]
+    refused = run_each(tmp_path, commands)
+    assert refused.stdout.split() == [b"2"] * len(commands), refused.stderr
+    lines = refused.stderr.decode().split("\n")
+    assert sum(": error: " in line for line in lines) == len(commands)
+    assert all(line.isprintable() for line in lines)
+    assert "Traceback" not in refused.stderr.decode()
 
 
 @pytest.mark.parametrize("reason", [ESCAPE, "a\nb", "\u202e"])
