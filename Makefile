@@ -26,9 +26,9 @@ endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
-test test-x test-old: export OMP_NUM_THREADS = 1
+test test-x test-x-all test-old: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-old campaign test-onnx smoke lint format docs bench bench-full plots fractals pictures dist clean
+.PHONY: help demo test test-x test-x-all test-old campaign test-onnx smoke lint format docs bench bench-full plots fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -40,7 +40,10 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n auto --cov
 
-test-x: $(VENV)-x/.dev ## Run the same tests on AlbumentationsX, in an environment of its own
+test-x: $(VENV)-x/.dev ## Run on AlbumentationsX, in an environment of its own, the tests that depend on the host
+	$(VENV)-x/bin/python -m pytest -n auto -m "not any_host"
+
+test-x-all: $(VENV)-x/.dev ## Run all of the tests on AlbumentationsX
 	$(VENV)-x/bin/python -m pytest -n auto
 
 test-old: $(VENV)-old/.dev ## Run the core's tests on OpenCV 4.10 and NumPy 1.26 (Python 3.10 to 3.12)

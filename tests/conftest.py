@@ -23,6 +23,47 @@ multiprocessing.set_forkserver_preload(["torch.utils.data", "albu_diffusemix", "
 HOSTS_OWN = {"shape", "cols", "rows"}
 """What the hosts add to a transform's parameters."""
 
+ANY_HOST = {
+    "test_benchmarks",
+    "test_campaign",
+    "test_diffusers_errors",
+    "test_diffusers_pipelines",
+    "test_diffusion_benchmark",
+    "test_fractal_assets",
+    "test_fractals",
+    "test_generate_beginnings",
+    "test_generate_crash",
+    "test_generate_diffusion",
+    "test_generate_draws",
+    "test_generate_hanging",
+    "test_generate_onnx",
+    "test_generate_ray",
+    "test_onnx",
+    "test_onnx_errors",
+    "test_onnx_export",
+    "test_onnx_layouts",
+    "test_onnx_samplers",
+    "test_procedural",
+    "test_purity",
+    "test_ray_cluster",
+    "test_run_lock",
+    "test_signals",
+    "test_store_damage",
+    "test_store_hostile",
+    "test_store_processes",
+    "test_store_readers",
+    "test_store_recipe",
+    "test_store_repair",
+    "test_store_steps",
+}
+"""Modules whose tests say the same whichever Albumentations is installed; `make test-x` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in ANY_HOST:
+            item.add_marker("any_host")
+
 
 class Inverting:
     """Counterparts are negatives of their sources; with a `status` other than "ok" there are none."""

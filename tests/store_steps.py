@@ -12,20 +12,28 @@ CHANGING = ("pwrite", "ftruncate", "fsync", "rename", "replace", "unlink", "link
 
 
 class Steps:
-    """Counts the steps, and does something in place of one of them.
+    """Counts the steps, and does something in place of one of them, or of each.
 
     Args:
-        at: The step, from 0.
-        act: Called with the step's real work; returns what that would.
+        act: Called with the step's real work; returns what that would. What it changes itself is not a step.
+        at: The step, from 0; None: each.
     """
 
-    def __init__(self, at: int, act: Callable[[str, Callable[[], Any]], Any]) -> None:
+    def __init__(self, act: Callable[[Callable[[], Any]], Any], at: int | None = None) -> None:
         self.count = 0
-        self._at, self._act = at, act
+        self._act, self._at, self._acting = act, at, False
 
-    def take(self, name: str, work: Callable[[], Any]) -> Any:
+    def take(self, work: Callable[[], Any]) -> Any:
+        if self._acting:
+            return work()
         number, self.count = self.count, self.count + 1
-        return self._act(name, work) if number == self._at else work()
+        if self._at not in (None, number):
+            return work()
+        self._acting = True
+        try:
+            return self._act(work)
+        finally:
+            self._acting = False
 
 
 class WatchedFile:
@@ -35,7 +43,7 @@ class WatchedFile:
         self._file, self._steps = file, steps
 
     def write(self, data: bytes) -> int:
-        return self._steps.take("write", lambda: self._file.write(data))
+        return self._steps.take(lambda: self._file.write(data))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -54,8 +62,8 @@ def watched(steps: Steps) -> Iterator[None]:
         for name in CHANGING:
             real = getattr(os, name)
 
-            def call(*given: Any, name: str = name, real: Callable[..., Any] = real, **named: Any) -> Any:
-                return steps.take(name, lambda: real(*given, **named))
+            def call(*given: Any, real: Callable[..., Any] = real, **named: Any) -> Any:
+                return steps.take(lambda: real(*given, **named))
 
             patches.enter_context(mock.patch.object(os, name, call))
         new_file = atomic_files._new_file

@@ -47,9 +47,30 @@ def png_bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
-def run(folder, *command, **changes):
+RUN = "import sys; from albu_diffusemix.cli import main; sys.exit(main())"
+RUN_EACH = """
+import json, sys
+from albu_diffusemix.cli import main
+statuses = []
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    try:
+        statuses.append(main())
+    except SystemExit as stopped:
+        statuses.append(stopped.code)
+print(json.dumps(statuses))
+"""
+
+
+def run_each(folder, commands):
+    """Run command lines one after the other in a process of their own; returns the status of each, and the output."""
+    done = run(folder, json.dumps(commands), code=RUN_EACH)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 0, err
+    return json.loads(out.splitlines()[-1]), out, err
+
+
+def run(folder, *command, code=RUN, **changes):
     """The command line in a process of its own: a crash ends that."""
-    code = "import sys; from albu_diffusemix.cli import main; sys.exit(main())"
     names = {**environment(folder), **changes}
     return subprocess.run(
         [sys.executable, "-c", code, *map(os.fsencode, map(str, command))],
@@ -278,15 +299,19 @@ def test_a_sound_pipeline_file_is_still_loaded(tmp_path):
     assert load_pipeline(tmp_path / "pipeline.yaml") is not None
 
 
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_file_names_are_drawn_and_printed_as_text(data, tmp_path, name):
-    (data / "class0/000.png").rename(data / "class0" / os.fsdecode(name))
-    shown = run(tmp_path, "preview", data, "-o", tmp_path / "sheet.png")
-    assert (shown.returncode, shown.stderr.count(b"Traceback")) == (0, 0)
-    assert (tmp_path / "sheet.png").exists()
-    made = run(tmp_path, "generate", data, "-o", tmp_path / "new.dm")
-    assert b"Traceback" not in made.stderr
-    assert ESCAPE[:1].encode() not in made.stdout + made.stderr.replace(b"\x1b[A", b"")
+def test_odd_file_names_are_drawn_and_printed_as_text(tmp_path):
+    commands = []
+    for number, name in enumerate(map(os.fsdecode, ODD_NAMES)):
+        data = make_data(tmp_path / f"data{number}", 3)
+        (data / "class0/000.png").rename(data / "class0" / name)
+        commands.append(["preview", str(data), "-o", str(tmp_path / f"sheet{number}.png")])
+        commands.append(["generate", str(data), "-o", str(tmp_path / f"{number}.dm"), "--size", "32"])
+    statuses, out, err = run_each(tmp_path, commands)
+    assert statuses == [0, 2, 0, 2, 0, 2, 0, 0]  # the last one does not end as an image does
+    assert len(list(tmp_path.glob("sheet*.png"))) == len(ODD_NAMES)
+    assert err.count("albu-diffusemix: error: key 'class0/") == 3
+    assert "Traceback" not in err
+    assert ESCAPE[:1] not in out + err.replace("\x1b[A", "")
 
 
 @pytest.mark.parametrize("text", ["caf\udce9", "\x1b[2J\n\t", "\u732b\U0001f408", "", "x" * 10_000])
@@ -313,14 +338,18 @@ def test_on_a_terminal_of_ascii_nothing_ends_in_an_error(tmp_path):
     assert rb"n\xf6.dm" in wrong.stderr
 
 
-@pytest.mark.parametrize("argument", [ESCAPE, "a\nb", "\udce9", "\u202e"])
-def test_arguments_that_are_refused_are_printed_as_text(tmp_path, argument):
-    for command in (["status", f"/{argument}"], [argument], ["generate", ".", "-o", "x", "--shard", argument]):
-        refused = run(tmp_path, *command)
-        assert refused.returncode == 2
-        lines = refused.stderr.decode().splitlines()
-        assert all(line.isprintable() for line in lines)
-        assert "Traceback" not in refused.stderr.decode()
+def test_arguments_that_are_refused_are_printed_as_text(tmp_path):
+    commands = [
+        command
+        for argument in (ESCAPE, "a\nb", "\udce9", "\u202e")
+        for command in (["status", f"/{argument}"], [argument], ["generate", ".", "-o", "x", "--shard", argument])
+    ]
+    statuses, _, err = run_each(tmp_path, commands)
+    assert statuses == [2] * len(commands)
+    lines = err.split("\n")
+    assert sum(": error: " in line for line in lines) == len(commands)
+    assert all(line.isprintable() for line in lines)
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("reason", [ESCAPE, "a\nb", "\u202e"])

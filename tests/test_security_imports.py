@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from job_files import make_data
+from job_files import environment, make_data
 from precomputed_files import Entry, counterpart_of, make_store, picture
 
 from albu_diffusemix.images import write_image
@@ -29,10 +29,14 @@ def hostile(tmp_path):
 def run(hostile, *words, program=(PROGRAM,), **names):
     """Run the command line in the data folder; gives its status, its output, and the modules that ran."""
     mark = hostile.parent / "mark"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"MARK": str(mark), "NO_ALBUMENTATIONS_UPDATE": "1", **names}
+    without_torch = environment(hostile.parent) | {"PYTHONPATH": str(hostile.parent / "no_torch")}
     done = subprocess.run(
-        [*program, *map(str, words)], cwd=hostile, env=environment, capture_output=True, text=True, check=False
+        [*program, *map(str, words)],
+        cwd=hostile,
+        env=without_torch | {"MARK": str(mark), **names},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stdout + done.stderr, mark.read_text() if mark.exists() else ""
 
@@ -135,7 +139,8 @@ def test_workers_find_what_pythonpath_names(hostile, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/colours.py").write_text("")
     words = ("generate", ".", "-o", "../x.dm", "--backend", "procedural", "--size", "32", "--import", "colours")
-    status, output, _ = run(hostile, *words, "--workers", 2, PYTHONPATH=str(tmp_path / "mine"))
+    names = os.pathsep.join([str(tmp_path / "mine"), environment(tmp_path)["PYTHONPATH"]])
+    status, output, _ = run(hostile, *words, "--workers", 2, PYTHONPATH=names)
     assert status == 0, output
 
 
