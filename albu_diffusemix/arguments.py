@@ -61,9 +61,11 @@ def _known_prompts(values: tuple[str, ...] | None, checked: ValidationInfo) -> t
         return None
     if not values:
         raise ValueError("must hold at least one prompt, or be None for the backend's own")
-    built = checked.data.get("backend")  # nothing where it was refused
+    built = checked.data.get("backend")
+    if built is None:  # it was refused, as is told of that field
+        return values
     with _as_value_error():
-        for prompt in values if built else ():
+        for prompt in values:
             built.backend.check_prompt(prompt)
     return values
 

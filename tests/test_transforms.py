@@ -288,6 +288,7 @@ def test_a_bad_argument_is_refused_with_its_value_and_what_is_allowed(arguments,
         DiffuseMix(**arguments)
 
 
+@pytest.mark.filterwarnings("ignore:prompt 'negative' may name an object:UserWarning")
 @pytest.mark.parametrize("prompts", [None, ("negative",)])
 def test_a_backend_is_built_once_when_a_transform_is_checked(monkeypatch, prompts):
     built = []

@@ -1,4 +1,4 @@
-"""What is told of a run: each counterpart as it comes, and the whole in numbers."""
+"""What is reported of a run: each counterpart as it comes, and the whole in numbers."""
 
 import time
 from typing import NamedTuple, Protocol
