@@ -71,7 +71,7 @@ def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> 
 
     Args:
         plan: From `make_plan`.
-        reporter: Hears of each counterpart when the store has acknowledged it.
+        reporter: Is told of each counterpart when the store has acknowledged it.
         stop: When set, the batches in progress are finished and sealed, and that is all. Default: never.
 
     Raises:

@@ -29,7 +29,7 @@ def make_and_send(
     *,
     place: str = "",
 ) -> bool:
-    """Make what the store lacks of some sources, and send what becomes of them; tell whether that ended well.
+    """Make what the store lacks of some sources, and send what becomes of them; return whether that ended well.
 
     Args:
         open_job: Returns the job; what is wrong with it is sent too.
@@ -88,7 +88,7 @@ class Supervisor:
 
     Args:
         plan: What is to be made.
-        reporter: Hears of each counterpart when the store has acknowledged it.
+        reporter: Is told of each counterpart when the store has acknowledged it.
         stop: When set, the workers finish the batches in progress and seal their parts.
 
     """

@@ -57,7 +57,7 @@ class OpenJob:
         return find_missing(self.store, key, self.variants_of(key), retry_failed=self.options.retry_failed)
 
     def store_exists(self) -> bool:
-        """Tell whether there is a store now, without opening it."""
+        """Return whether there is a store now, without opening it."""
         return (self.options.store_path / STORE_JSON).exists()
 
     def look_again(self) -> None:

@@ -28,7 +28,7 @@ def run_workers(plan: Plan, reporter: Reporter, stop: threading.Event) -> None:
 
     Args:
         plan: What is to be made, by `options.workers` processes.
-        reporter: Hears of each counterpart when the store has acknowledged it.
+        reporter: Is told of each counterpart when the store has acknowledged it.
         stop: When set, the workers finish the batches in progress and seal their parts.
 
     Raises:

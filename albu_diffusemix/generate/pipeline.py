@@ -49,7 +49,7 @@ class Sink(Protocol):
         """Keep that there is none."""
 
     def is_begun(self) -> bool:
-        """Tell whether there is a store: failures of a backend that never worked begin none."""
+        """Return whether there is a store: failures of a backend that never worked begin none."""
 
 
 class _Attempt(NamedTuple):
@@ -77,14 +77,14 @@ def useless_backend_error(backend: BackendSpec, count: int, reason: str) -> Valu
 
 
 class Pipeline:
-    """Makes counterparts of prepared sources, and hands them to the sink.
+    """Makes counterparts of prepared sources, and passes them to the sink.
 
     Args:
         job: The job, and the backend that makes them.
         pool: Threads for judging and encoding.
         sink: Where they go.
-        reporter: Who wants to know.
-        stop: Set from outside when only the batch in progress is to be encoded.
+        reporter: Is told of them.
+        stop: Set from outside when only the batch in progress is to be finished.
 
     Attributes:
         worked: Whether the backend ever made something of a request.
@@ -163,7 +163,7 @@ class Pipeline:
                 self._encoding.append((attempt, future))
 
     def _unlike(self, batch: list[_Attempt], made: list[Counterpart | None]) -> list[str]:
-        """Say of each counterpart why the similarity filter rejects it; empty where it does not, or there is none."""
+        """Return why the similarity filter rejects each counterpart; empty where it does not, or there is none."""
         reasons = [""] * len(batch)
         if self._similarity is None:
             return reasons

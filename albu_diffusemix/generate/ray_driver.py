@@ -178,7 +178,7 @@ def _watch_head(address: str, engine: ParentProcess) -> None:
 
 
 def _one_line(ray: Any, error: Exception) -> str:
-    """Say an error of Ray's in a line; of a traceback from another node, its last line and the node."""
+    """Return an error of Ray's in a line; of a traceback from another node, its last line and the node."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if not isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.RayTaskError)):
         return " ".join(lines)[:_LONGEST_ERROR]

@@ -35,7 +35,7 @@ def run_on_ray(link: RayLink, plan: Plan, reporter: Reporter, stop: threading.Ev
     Args:
         link: From `ray_link.connected`.
         plan: What is to be made.
-        reporter: Hears of each counterpart when the store has acknowledged it.
+        reporter: Is told of each counterpart when the store has acknowledged it.
         stop: When set, the actors finish the batches in progress and seal their parts.
 
     Raises:
@@ -176,7 +176,7 @@ def _absolute(source: SourceFile) -> SourceFile:
 
 
 def _gpus(job: OpenJob) -> float | None:
-    """Say how many GPUs an actor takes; None for one where the cluster has some."""
+    """Return how many GPUs an actor takes; None for one where the cluster has some."""
     if job.options.gpus_per_worker is not None:
         return job.options.gpus_per_worker
     return None if getattr(job.backend, "uses_gpu", False) else 0

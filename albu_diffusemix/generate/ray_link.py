@@ -106,7 +106,7 @@ def connected(options: ResolvedOptions, stop: threading.Event) -> Iterator[RayLi
 
 
 def _address(options: ResolvedOptions) -> str:
-    """Name the cluster: the one that was asked for, else the one that this process is connected to, if any."""
+    """Return the cluster's address: as asked for, else of the one that this process is connected to, if any."""
     if options.ray_address:
         return options.ray_address
     ray = sys.modules.get("ray")

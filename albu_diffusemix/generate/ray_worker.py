@@ -69,7 +69,7 @@ class RayWorker:
         self._silence = 0
 
     def check(self) -> str:
-        """Say why this node cannot work; empty where it can."""
+        """Return why this node cannot work; empty where it can."""
         if self._setup.folder and Path(self._setup.folder).is_dir():
             os.chdir(self._setup.folder)
         problem = self._unseen() or self._differing()

@@ -30,7 +30,7 @@ def make_shard(job: OpenJob, sources: Iterable[SourceFile | None], reporter: Rep
     Args:
         job: What is to be made.
         sources: May come slowly. None among them asks to finish all batches and to look at the store again.
-        reporter: Hears of each counterpart when the store has acknowledged it.
+        reporter: Is told of each counterpart when the store has acknowledged it.
         stop: When set, the batch in progress is finished and the part sealed.
 
     Raises:
@@ -57,7 +57,7 @@ def fail_sources(job: OpenJob, sources: Iterable[tuple[SourceFile, str]], report
     Args:
         job: What was to be made.
         sources: Those that nothing will come of, each with the reason.
-        reporter: Hears of each failure.
+        reporter: Is told of each failure.
 
     Raises:
         ValueError: The store cannot be written.

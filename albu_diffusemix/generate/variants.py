@@ -79,7 +79,7 @@ def variants_of(key: str, options: ResolvedOptions) -> list[Variant]:
         >>> from pathlib import Path
         >>> options = ResolvedOptions(Path("train"), Path("train.dm"), prompts=("snowy", "sunset"), per_image=3)
         >>> [variant.prompt for variant in variants_of("class/001.jpg", options)]
-        ['snowy', 'sunset', 'snowy']
+        ['snowy', 'sunset', 'sunset']
 
     """
     if options.all_prompts:

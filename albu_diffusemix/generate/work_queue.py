@@ -52,7 +52,7 @@ class WorkQueue:
         return taken
 
     def suspects(self, source: SourceFile) -> bool:
-        """Tell whether a source must be handed out alone."""
+        """Return whether a source must be handed out alone."""
         return self._deaths[source.key] >= _ALONE_AFTER
 
     def died(self, in_progress: Sequence[SourceFile], cause: str) -> None:
