@@ -7,12 +7,12 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from albu_diffusemix._host import BaseTransformInitSchema
-from albu_diffusemix.backends import create_backend
+from albu_diffusemix.backends import Backend, create_backend
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.prompts import lint_prompt
@@ -42,17 +42,32 @@ def _rising_in_unit_interval(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-def _at_least_one_prompt(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if values is not None and not values:
-        raise ValueError("must hold at least one prompt, or be None for the backend's own")
-    return values
+class _BuiltBackend(NamedTuple):
+    """A backend and its spec: built once, for the checks of all fields."""
+
+    spec: Any
+    backend: Backend
 
 
-def _known_backend(spec: Any) -> Any:
+def _known_backend(spec: Any) -> _BuiltBackend:
     with _as_value_error():
-        create_backend(spec)
+        backend = create_backend(spec)
     # The same plain data that a file gives back: no tuples, no subclasses of str or float.
-    return json.loads(json.dumps(spec if isinstance(spec, str) else dict(spec)))
+    return _BuiltBackend(json.loads(json.dumps(spec if isinstance(spec, str) else dict(spec))), backend)
+
+
+def _known_prompts(values: tuple[str, ...] | None, checked: ValidationInfo) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    if not values:
+        raise ValueError("must hold at least one prompt, or be None for the backend's own")
+    built = checked.data.get("backend")
+    if built is None:  # it was refused, as is told of that field
+        return values
+    with _as_value_error():
+        for prompt in values:
+            built.backend.check_prompt(prompt)
+    return values
 
 
 def _known_fractals(source: str) -> str:
@@ -81,17 +96,14 @@ class ConcatArguments(BaseTransformInitSchema):
     """Arguments of the step that puts a part of the counterpart into the image."""
 
     backend: Annotated[Any, AfterValidator(_known_backend)]
-    prompts: Annotated[tuple[str, ...] | None, BeforeValidator(_several), AfterValidator(_at_least_one_prompt)]
+    prompts: Annotated[tuple[str, ...] | None, BeforeValidator(_several), AfterValidator(_known_prompts)]
     mask_types: Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_known_masks)]
     seam_width: Annotated[float, AfterValidator(_in_unit_interval)]
     metadata_key: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _check_prompts_with_the_backend(self) -> "ConcatArguments":
-        with _as_value_error():
-            backend = create_backend(self.backend)
-            for prompt in self.prompts or ():
-                backend.check_prompt(prompt)
+    def _keep_the_spec(self) -> "ConcatArguments":
+        self.backend = self.backend.spec
         for finding in (finding for prompt in self.prompts or () for finding in lint_prompt(prompt)):
             warnings.warn(finding, stacklevel=2)
         return self

@@ -54,7 +54,7 @@ def spec(**options):
 
 def options_of(data, store, **options):
     given = {"backend": spec(), "size": SIZE, "modules": ("job_backends",), **options}
-    return GenerateOptions(data=data, store=store, **given)
+    return GenerateOptions(data=data, store_path=store, **given)
 
 
 def make(data, store, reporter=None, stop=None, **options):

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,10 +13,11 @@ from job_files import SIZE, Silent, content, failures, generate, make, make_data
 import albu_diffusemix
 from albu_diffusemix.datasets import SourceFile, items
 from albu_diffusemix.datasets.read_ahead import Readers
-from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan, resolve
+from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan
+from albu_diffusemix.generate.job import open_job
 from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.shard import make_shard
-from albu_diffusemix.generate.variants import Variant, variants_of
+from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.images import read_image
 from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.store import Source, Store
@@ -83,10 +85,10 @@ def test_each_encoding_is_written_and_recorded(data, store, encoding, start):
 
 def test_random_prompts_are_drawn_by_base_seed_key_and_variant_and_all_occur(data, store):
     generate(data, store, "--per-image", 4, "--base-seed", 7)
-    options = resolve(options_of(data, store, per_image=4, base_seed=7))
+    job = open_job(options_of(data, store, per_image=4, base_seed=7))
     found = content(store)
     for (key, variant), (prompt, *_) in found.items():
-        assert Variant(variant, prompt) in variants_of(key, job_backends.Negative.prompts, options)
+        assert Variant(variant, prompt) in job.variants_of(key)
     assert {prompt for prompt, *_ in found.values()} == set(job_backends.Negative.prompts)
     assert len(found) == 44
 
@@ -164,6 +166,14 @@ def test_a_second_run_makes_nothing(data, store, batches):
     assert make(data, store).made == 0
     assert batches == []
     assert sorted(path.name for path in (store / "parts").iterdir()) == parts
+
+
+def test_a_plan_can_be_run_again_when_its_store_was_removed(data, store):
+    plan = make_plan(options_of(data, store))
+    for _ in range(2):
+        assert albu_diffusemix.generate.run(plan, Silent()).made == 11
+        assert len(content(store)) == 11
+        shutil.rmtree(store)
 
 
 def test_more_images_a_source_are_added_to_those_that_are_there(data, store, tmp_path):
@@ -330,7 +340,7 @@ def test_a_run_of_which_nothing_comes_has_a_readme_without_a_picture(data, store
     assert "11 could not be made" in (store / "README.md").read_text()
 
 
-def test_a_stop_finishes_the_batch_in_hand_and_the_next_run_goes_on(data, store, tmp_path):
+def test_a_stop_finishes_the_batch_in_progress_and_the_next_run_goes_on(data, store, tmp_path):
     class Stopping(Silent):
         def outcome(self, outcome):
             super().outcome(outcome)
@@ -365,12 +375,12 @@ def test_after_a_flush_a_shard_sees_what_others_have_made_meanwhile(data, store)
 
     def sources():
         yield plan.sources[0]
-        make_shard(plan.options, plan.prompts, [plan.sources[1]], Silent(), threading.Event())
+        make_shard(plan.job, [plan.sources[1]], Silent(), threading.Event())
         yield None
         yield from plan.sources[1:3]
 
     reporter = Silent()
-    make_shard(plan.options, plan.prompts, sources(), reporter, threading.Event())
+    make_shard(plan.job, sources(), reporter, threading.Event())
     assert [outcome.key for outcome in reporter.outcomes] == [plan.sources[0].key, plan.sources[2].key]
     assert reporter.keys == [source.key for source in plan.sources[:3]]
 

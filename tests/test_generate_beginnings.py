@@ -237,8 +237,6 @@ def test_the_plan_and_the_run_agree_after_a_kill(tmp_path, store):
     wait_for(lambda: (store / "store.json").exists() and images_so_far(store) > 2, process)
     process.kill()
     process.communicate()
-    options = options_of(data, store)
-    job.recover(options)
-    plan = make_plan(options)
+    plan = make_plan(options_of(data, store), recover=True)
     assert plan.present > 0
     assert run(plan, Silent()).made == plan.pending == 12 - plan.present

@@ -29,8 +29,8 @@ def store(tmp_path):
 
 
 def drawn(key, count, **options):
-    job = ResolvedOptions(Path("data"), Path("store"), per_image=count, **options)
-    return [variant.prompt for variant in variants_of(key, PROMPTS, job)]
+    job = ResolvedOptions(Path("data"), Path("store"), prompts=PROMPTS, per_image=count, **options)
+    return [variant.prompt for variant in variants_of(key, job)]
 
 
 def records(store):

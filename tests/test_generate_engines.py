@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from albu_diffusemix.datasets import SourceFile
@@ -14,7 +16,7 @@ def test_sources_are_handed_out_in_order_and_once():
     assert len(queue) == 0
 
 
-def test_what_a_dead_worker_had_in_hand_comes_first_again():
+def test_what_a_dead_worker_had_in_progress_comes_first_again():
     queue = WorkQueue(SOURCES)
     queue.died(queue.take(3, idle=True), "signal 9")
     assert queue.take(6, idle=False) == SOURCES
@@ -36,11 +38,11 @@ def test_a_third_death_has_one_culprit_and_its_neighbour_is_made():
         queue.died(queue.take(2, idle=True), "signal 9")
     queue.take(1, idle=True)
     queue.died(SOURCES[:1], "signal 9")
-    assert queue.given_up == [(SOURCES[0], "its worker died 3 times (signal 9)")]
+    assert queue.abandoned == [(SOURCES[0], "its worker died 3 times (signal 9)")]
     assert queue.take(6, idle=True) == SOURCES[1:2]
 
 
-def test_deaths_without_anything_made_end_the_run_and_something_made_counts_anew():
+def test_deaths_without_anything_made_end_the_run_and_something_made_counts_again():
     queue = WorkQueue(SOURCES)
     for _ in range(8):
         queue.died([], "signal 9")
@@ -57,7 +59,8 @@ def test_deaths_without_anything_made_end_the_run_and_something_made_counts_anew
 )
 def test_each_worker_sees_one_of_several_gpus(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert [local._environment(number)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == expected
+    seen = [{**os.environ, **local._environment(number)}["CUDA_VISIBLE_DEVICES"] for number in range(3)]
+    assert seen == expected
 
 
 def test_without_the_variable_the_installed_gpus_are_shared_out(monkeypatch, tmp_path):

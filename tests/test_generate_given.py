@@ -3,8 +3,10 @@
 import pytest
 from job_files import content, generate, make, make_data, options_of
 
+from albu_diffusemix.backends import create_backend
 from albu_diffusemix.cli import main
-from albu_diffusemix.generate import GenerateOptions, make_plan, resolve
+from albu_diffusemix.generate import GenerateOptions, make_plan
+from albu_diffusemix.generate.job import open_job
 from albu_diffusemix.store import Recipe, Store
 
 SPECIAL = {
@@ -29,6 +31,10 @@ def store(tmp_path):
 
 def bare(data, store, **options):
     return GenerateOptions(data, store, modules=("job_backends",), **options)
+
+
+def resolve(options):
+    return open_job(options).options
 
 
 def error_of(status, capsys):
@@ -92,7 +98,7 @@ def test_a_mixed_recipe_takes_from_the_store_what_is_not_given(data, store):
 def test_a_new_store_has_the_defaults(data, store):
     resolved = resolve(GenerateOptions(data, store))
     found = (resolved.backend, resolved.prompts, resolved.size, resolved.encoding, resolved.base_seed, resolved.draw)
-    assert found == ("procedural", (), 256, "jpeg", 0, "without_replacement")
+    assert found == ("procedural", create_backend("procedural").prompts, 256, "jpeg", 0, "without_replacement")
     assert resolved.similarity is None
 
 
@@ -104,7 +110,7 @@ def test_without_a_backend_a_new_store_is_procedural_and_that_is_said(data, stor
 
 def test_a_similarity_filter_is_taken_from_the_store(data, store):
     bounds = {"low": 0.25, "high": 0.9}
-    recipe = Recipe("procedural", "procedural-1", ("snowy",), 32, similarity=bounds)
+    recipe = Recipe("procedural", create_backend("procedural").fingerprint, ("snowy",), 32, similarity=bounds)
     Store.create(store, recipe)
     assert resolve(bare(data, store)).similarity == bounds
 

@@ -28,7 +28,8 @@ from job_files import (
 from ray_clusters import PATIENCE, cluster_of, finish_here, lines_beside_the_bar
 
 from albu_diffusemix.generate import make_plan, ray_engine, ray_worker
-from albu_diffusemix.generate.ray_worker import IDLE, RayWorker
+from albu_diffusemix.generate.job import open_job
+from albu_diffusemix.generate.ray_worker import RayWorker
 from albu_diffusemix.store.run_lock import hold_run, lock_file
 
 COUNT = 24
@@ -124,14 +125,14 @@ def test_ray_leaves_sigterm_to_its_owner(data, store):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_polite_signal_finishes_what_the_actors_have_in_hand(data, store, tmp_path):
+def test_a_polite_signal_finishes_the_batches_that_the_actors_have_in_progress(data, store, tmp_path):
     process = start(tmp_path, arguments(data, store, "--engine", "ray", delay=0.2))
     wait_for(lambda: bytes_written(store), process)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert "Interrupted; run the same command again" in out
-    assert "finishing what is in hand" in err
+    assert "finishing the batches in progress" in err
     assert 0 < len(content(store)) < COUNT
 
 
@@ -234,17 +235,17 @@ def test_relative_paths_in_a_backends_spec_start_where_the_command_was_given(job
     assert Path.cwd() == tmp_path
 
 
-def test_an_actor_that_nobody_asks_for_rows_ends_itself(data, store, tmp_path, monkeypatch):
+def test_an_actor_that_nobody_asks_for_events_ends_itself(data, store, tmp_path, monkeypatch):
     hold = tmp_path / "hold"
     hold.touch()
     ended = threading.Event()
     monkeypatch.setattr("os._exit", lambda _: ended.set())
     monkeypatch.setattr(ray_worker, "_SILENCE", 0)
-    maker = RayWorker(list(job_of(data, store, backend=spec(hold=str(hold)))))
-    maker.make([[str(data / "class0/000.png"), "class0/000.png"]])
+    worker = RayWorker(list(job_of(data, store, backend=spec(hold=str(hold)))))
+    worker.make([[str(data / "class0/000.png"), "class0/000.png"]])
     assert ended.wait(PATIENCE)
     hold.unlink()
-    while IDLE not in maker.rows():
+    while ["sealed"] not in worker.events():
         pass
 
 
@@ -252,10 +253,11 @@ def test_an_actor_that_nobody_asks_for_rows_ends_itself(data, store, tmp_path, m
     ("asked", "uses_gpu", "expected"),
     [(None, None, 0), (None, False, 0), (None, True, None), (0.25, True, 0.25), (0, True, 0)],
 )
-def test_gpus_come_from_the_backend_or_from_the_option(data, store, monkeypatch, asked, uses_gpu, expected):
+def test_gpus_come_from_the_backend_or_from_the_option(data, store, asked, uses_gpu, expected):
     backend = SimpleNamespace() if uses_gpu is None else SimpleNamespace(uses_gpu=uses_gpu)
-    monkeypatch.setattr(ray_engine, "open_backend", lambda _: backend)
-    assert ray_engine._gpus(options_of(data, store, gpus_per_worker=asked)) == expected
+    job = open_job(options_of(data, store, gpus_per_worker=asked))
+    job.backend = backend
+    assert ray_engine._gpus(job) == expected
 
 
 @pytest.mark.parametrize(

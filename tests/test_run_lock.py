@@ -5,8 +5,8 @@ import pytest
 from job_files import arguments, content, generate, make, make_data, start, wait_for
 
 from albu_diffusemix.cli import main
-from albu_diffusemix.generate import plan
-from albu_diffusemix.generate.plan import alone
+from albu_diffusemix.generate import exclusive
+from albu_diffusemix.generate.exclusive import exclusive_run
 from albu_diffusemix.store import StoreError, run_lock
 from albu_diffusemix.store.run_lock import hold_run
 
@@ -145,13 +145,13 @@ def test_a_folder_that_is_empty_before_is_there_afterwards(store):
 
 
 def test_an_import_waits_for_nobody_and_is_refused_while_a_run_is_under_way(data, store, capsys, monkeypatch):
-    monkeypatch.setattr(plan, "_GRACE", 0)
+    monkeypatch.setattr(exclusive, "_GRACE", 0)
     make(data, store, encoding="png")
     main(["export", str(store), "--to", "folder", "-o", str(store.with_name("out"))])
     imported = store.with_name("imported.dm")
     command = ["import", str(store.with_name("out")), "-o", str(imported), "--sources", str(data)]
     capsys.readouterr()
-    with alone(imported, (1, 2), DOING):
+    with exclusive_run(imported, (1, 2), DOING):
         assert main(command) == 2
         assert "(shard 1/2): wait until it has ended, then import" in capsys.readouterr().err
         assert [path.name for path in imported.iterdir()] == ["runs"]

@@ -63,9 +63,10 @@ def test_a_later_import_of_the_command_line_does_not_look_into_the_working_direc
     (hostile / "late.py").write_text("open(__import__('os').environ['MARK'], 'a').write('late')")
     code = (
         "import os, sys; here = os.getcwd(); os.chdir('/'); from albu_diffusemix import cli; os.chdir(here); "
-        "cli.stores.Store.open = lambda path: __import__('late'); sys.exit(cli.main())"
+        "cli.store.Store.open = lambda path: __import__('late'); sys.exit(cli.main())"
     )
-    _, _, ran = run(hostile, "status", ".", program=(sys.executable, "-c", code))
+    _, output, ran = run(hostile, "status", ".", program=(sys.executable, "-c", code))
+    assert "No module named 'late'" in output
     assert ran == ""
 
 

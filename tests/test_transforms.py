@@ -6,7 +6,7 @@ from copy import deepcopy
 import albumentations as A
 import numpy as np
 import pytest
-from conftest import drawn, make_image
+from conftest import Inverting, drawn, make_image
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -286,6 +286,16 @@ def test_an_image_without_a_counterpart_stays_as_it_is_with_one_warning_and_a_co
 def test_a_bad_argument_is_refused_with_its_value_and_what_is_allowed(arguments, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         DiffuseMix(**arguments)
+
+
+@pytest.mark.filterwarnings("ignore:prompt 'negative' may name an object:UserWarning")
+@pytest.mark.parametrize("prompts", [None, ("negative",)])
+def test_a_backend_is_built_once_when_a_transform_is_checked(monkeypatch, prompts):
+    built = []
+    whole = Inverting.__init__
+    monkeypatch.setattr(Inverting, "__init__", lambda self, status="ok": (built.append(status), whole(self, status))[1])
+    inverting(prompts=prompts)
+    assert built == ["ok"]
 
 
 def test_an_empty_folder_of_fractals_is_refused(tmp_path):

@@ -19,8 +19,6 @@ from albu_diffusemix.generate import (
     describe_size,
     estimate_cost,
     make_plan,
-    recover,
-    resolve,
     run,
 )
 from albu_diffusemix.prompts import lint_prompt
@@ -36,16 +34,14 @@ _NEW = ResolvedOptions
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands of this room to the parser's."""
+    """Add the command to the parser's."""
     generate = commands.add_parser(
         "generate",
         help="make the counterparts of a data set, into a store",
         epilog="Values in brackets are those of a new store; an existing store knows its own.",
     )
     generate.add_argument("data", type=Path, metavar="DATA", help="folder of images, or a .csv or .jsonl manifest")
-    generate.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="STORE", help="new, or to be gone on with"
-    )
+    generate.add_argument("-o", "--output", type=Path, required=True, metavar="STORE", help="new, or to be continued")
     generate.add_argument("--backend", type=_spec, metavar="NAME_OR_JSON", help="what makes them (procedural)")
     generate.add_argument("--prompt", action="append", help="an effect; may be repeated (the backend's own)")
     generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="effects, one a line")
@@ -85,7 +81,7 @@ def add_commands(commands: Any) -> None:
         metavar="{" + ",".join(map(_in_dashes, DRAWS)) + "}",
         help=f"whether a source's prompts may repeat before all were used ({_in_dashes(_NEW.draw)})",
     )
-    generate.add_argument("--allow-mixed", action="store_true", help="go on with a store made with other parameters")
+    generate.add_argument("--allow-mixed", action="store_true", help="continue a store made with other parameters")
     generate.add_argument(
         "--import",
         action="append",
@@ -100,14 +96,11 @@ def add_commands(commands: Any) -> None:
 
 def _generate(options: argparse.Namespace) -> int:
     given = _job(options)
-    job = resolve(given)
-    if not options.dry_run:
-        recover(job)
-    plan = make_plan(job)
-    for warning in _doubts(plan):
+    plan = make_plan(given, recover=not options.dry_run)
+    for warning in _doubts(given.prompts or (), plan):
         complain(f"warning: {warning}")
     if given.backend is None:
-        say(f"Backend: {job.backend}")
+        say(f"Backend: {plan.options.backend}")
     say(*_describe(plan))
     if options.dry_run:
         _print_cost(plan)
@@ -132,7 +125,7 @@ def _job(options: argparse.Namespace) -> GenerateOptions:
     return GenerateOptions(
         **{
             **given,
-            "store": options.output,
+            "store_path": options.output,
             "prompts": tuple(prompts),
             "modules": tuple(options.modules),
             "similarity": _similarity(options),
@@ -187,9 +180,9 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _doubts(plan: Plan) -> list[str]:
+def _doubts(prompts: tuple[str, ...], plan: Plan) -> list[str]:
     classes = {source.key.partition("/")[0] for source in plan.shown if "/" in source.key}
-    return [finding for prompt in plan.options.prompts for finding in lint_prompt(prompt, classes)]
+    return [finding for prompt in prompts for finding in lint_prompt(prompt, classes)]
 
 
 def _describe(plan: Plan) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from albu_diffusemix.text import printable
 
 __all__ = ["Bar", "describe_duration", "describe_summary", "stoppable"]
 
-_STOPPING = b"\nalbu-diffusemix: finishing what is in hand; once more to stop at once\n"
+_STOPPING = b"\nalbu-diffusemix: finishing the batches in progress; once more to stop at once\n"
 _LAST_SECONDS = 2.0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from albu_diffusemix.atomic_files import write_atomically
-from albu_diffusemix.generate.plan import refuse_other_writers
+from albu_diffusemix.generate.exclusive import refuse_other_writers
 from albu_diffusemix.store import Row, Store
 from albu_diffusemix.store.files import StoreError, explained
 
@@ -115,7 +115,7 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
 
 
 def _prepare(store: Store, output: Path) -> None:
-    refuse_other_writers(store, "wait until it has ended, then export")
+    refuse_other_writers(store.path, "wait until it has ended, then export")
     with explained("write in", output):
         output.mkdir(parents=True, exist_ok=True)
         if any(output.iterdir()):

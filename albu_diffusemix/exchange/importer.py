@@ -27,7 +27,7 @@ from albu_diffusemix.datasets import SourceFile, find_sources, spread
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside import find_inside, leads_out
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
-from albu_diffusemix.generate.plan import alone
+from albu_diffusemix.generate.exclusive import exclusive_run
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet
 from albu_diffusemix.generate.variants import slug
@@ -145,7 +145,7 @@ def run_import(plan: ImportPlan, reporter: Reporter, stop: threading.Event) -> S
     prompts = sorted({arrival.prompt for _, found in plan.arrivals for arrival in found if arrival.prompt})
     recipe = Recipe(_BACKEND, _BACKEND, tuple(prompts), None, ENCODINGS[options.encoding])
     tally = Tally(reporter)
-    with alone(options.store, (0, 1), "wait until it has ended, then import"):
+    with exclusive_run(options.store, (0, 1), "wait until it has ended, then import"):
         store = Store.create(options.store, recipe, allow_mixed=options.allow_mixed)
         _write_all(plan, store, tally, stop)
         if not stop.is_set():

@@ -1,7 +1,8 @@
 """The generation job: counterparts for a whole data set, made once, into a store.
 
-`make_plan` finds the sources and compares them with the store, `run` makes what is missing, `estimate_cost` says
-beforehand what that will cost. A run can be killed at any moment and started again: done means present in the store.
+`make_plan` opens the job, finds the sources and compares them with the store, `run` makes what is missing,
+`estimate_cost` says beforehand what that will cost. A run can be killed at any moment and started again: done means
+present in the store.
 The same options give the same counterparts whatever the engine, the number of workers, the order or the interruptions.
 """
 
@@ -10,13 +11,16 @@ import threading
 from datetime import datetime, timezone
 from importlib import metadata
 
+from albu_diffusemix.datasets import find_sources
 from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
+from albu_diffusemix.generate.exclusive import exclusive_run
+from albu_diffusemix.generate.job import OpenJob, open_job
 from albu_diffusemix.generate.local import run_workers
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
-from albu_diffusemix.generate.pipeline import refusal_of
-from albu_diffusemix.generate.plan import Plan, alone, existing_store, make_plan, recover, resolve
+from albu_diffusemix.generate.pipeline import useless_backend_error
+from albu_diffusemix.generate.plan import Plan, compare
 from albu_diffusemix.generate.prepare import UNREADABLE
 from albu_diffusemix.generate.ray_engine import run_on_ray
 from albu_diffusemix.generate.ray_link import RayLink, connected
@@ -24,7 +28,6 @@ from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, 
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
 from albu_diffusemix.generate.signals import stop_on_signals
-from albu_diffusemix.generate.variants import variants_of
 from albu_diffusemix.store import Store
 
 __all__ = [
@@ -40,8 +43,6 @@ __all__ = [
     "describe_size",
     "estimate_cost",
     "make_plan",
-    "recover",
-    "resolve",
     "run",
     "stop_on_signals",
 ]
@@ -49,13 +50,29 @@ __all__ = [
 _SHEET_SECONDS = 20.0
 
 
+def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
+    """Open the job, find the sources and compare them with the store. Nothing is written but with `recover`.
+
+    Args:
+        options: The job.
+        recover: First seal what a killed run left in the store, so that it counts as present.
+
+    Raises:
+        OSError: The data cannot be read.
+        ValueError: Data, options or store are wrong, among others because the store was made with other parameters.
+
+    """
+    job = open_job(options, recover=recover)
+    return compare(job, find_sources(job.options.data, job.options.store_path))
+
+
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:
     """Make what the plan says, then write the store's merged index and README.
 
     Args:
         plan: From `make_plan`.
-        reporter: Hears of each counterpart when the store has acknowledged it.
-        stop: When set, the batches in hand are finished and sealed, and that is all. Default: never.
+        reporter: Is told of each counterpart when the store has acknowledged it.
+        stop: When set, the batches in progress are finished and sealed, and that is all. Default: never.
 
     Raises:
         ValueError: The backend does not work, another process is writing to the store without `shard` on both sides,
@@ -63,49 +80,48 @@ def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> 
 
     """
     stop = stop or threading.Event()
-    options = plan.options
+    job, options = plan.job, plan.options
     tally = Tally(reporter)
     missing = 0
     with contextlib.ExitStack() as held:
-        doing = "wait for it, or share the work out with --shard i/n in each process"
-        held.enter_context(alone(options.store, options.shard, doing))
+        advice = "wait for it, or share the work out with --shard i/n in each process"
+        held.enter_context(exclusive_run(options.store_path, options.shard, advice))
         link = held.enter_context(connected(options, stop)) if options.engine == "ray" else None
-        recover(options)
+        job.recover()  # since the plan was made another run may have written, and may have been killed
         if not stop.is_set():
             _make(plan, tally, stop, link)
-        _refuse_useless_backend(options, tally, stop)
+        _refuse_useless_backend(job, tally, stop)
         if not stop.is_set():
             missing = _complete(plan, reporter)
     return tally.summary(interrupted=stop.is_set(), missing=missing)
 
 
 def _make(plan: Plan, tally: Tally, stop: threading.Event, link: RayLink | None) -> None:
-    options = plan.options
     if link is not None:
         run_on_ray(link, plan, tally, stop)
-    elif options.workers > 1:
+    elif plan.options.workers > 1:
         run_workers(plan, tally, stop)
     else:
-        make_shard(options, plan.prompts, plan.sources, tally, stop)
+        make_shard(plan.job, plan.sources, tally, stop)
 
 
-def _refuse_useless_backend(options: ResolvedOptions, tally: Tally, stop: threading.Event) -> None:
+def _refuse_useless_backend(job: OpenJob, tally: Tally, stop: threading.Event) -> None:
     """Raise ValueError where all failed and no store came of it."""
     found = tally.summary(interrupted=stop.is_set())
-    if found.interrupted or not found.failed or existing_store(options) is not None:
+    if found.interrupted or not found.failed or job.store_exists():
         return
     reasons = [failure.reason for failure in found.failures]
-    told = [reason for reason in reasons if not reason.startswith(UNREADABLE)]
-    raise refusal_of(options.backend, found.failed, (told or reasons)[0])
+    of_backend = [reason for reason in reasons if not reason.startswith(UNREADABLE)]
+    raise useless_backend_error(job.options.backend, found.failed, (of_backend or reasons)[0])
 
 
 def _complete(plan: Plan, reporter: Reporter) -> int:
-    """Salvage what a dead worker left, merge the indexes, write the README; return how much the store lacks."""
-    store = recover(plan.options)
+    """Seal what a dead worker left, merge the indexes, write the README; return how much the store lacks."""
+    plan.job.recover()  # what was made is in parts that were sealed since the store was opened
+    store = plan.job.store
     if store is None:  # a shard without sources
         return 0
     store.merge()
-    store = Store.open(plan.options.store)
     try:
         _write_readme(store, plan)
     except Exception as error:  # noqa: BLE001  all was made, and a page about it can be done without
@@ -132,7 +148,7 @@ def _count_missing(store: Store, plan: Plan, reporter: Reporter) -> int:
     absent = (
         f"{key} {variant.name}"
         for key in plan.keys
-        for variant in variants_of(key, plan.prompts, plan.options)
+        for variant in plan.job.variants_of(key)
         if store.find(key, variant.name) is None
     )
     first = next(absent, "")

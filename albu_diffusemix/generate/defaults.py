@@ -1,44 +1,49 @@
-"""What options that were not given are: those of the store that is gone on with, else those of a new one."""
+"""What options that were not given are: those of the store that is continued, else those of a new one."""
 
 from typing import Any
 
-from albu_diffusemix.backends import shared_backend
+from albu_diffusemix.backends import Backend, shared_backend
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.options import GenerateOptions, ResolvedOptions
 from albu_diffusemix.store import Recipe, Store
 
-__all__ = ["fill_in"]
+__all__ = ["resolve_options"]
 
 _ENCODING_OF = {options["format"]: name for name, options in ENCODINGS.items()}
 
 
-def fill_in(options: GenerateOptions, store: Store | None) -> ResolvedOptions:
+def resolve_options(options: GenerateOptions, store: Store | None) -> tuple[ResolvedOptions, Backend]:
     """Take what was not given from the store: from the first of its recipes that agrees with what was given.
 
     Where none agrees the first one serves, and the comparison of recipes says later what differs.
 
     Args:
-        options: As the user gave them.
-        store: The one that is gone on with; None for a new one.
+        options: As the user gave them, or resolved already.
+        store: The one that is continued; None for a new one.
+
+    Returns:
+        All options, and this process's backend, which the recipes are compared with.
 
     Raises:
-        ValueError: The backend cannot be had, be it the given one or the store's.
+        ValueError: The backend cannot be built, be it the given one or the store's.
 
     """
+    if isinstance(options, ResolvedOptions):
+        return options, shared_backend(options.backend)
     given = {name: value for name, value in vars(options).items() if value is not None and value != ()}
     if store is None:
-        return ResolvedOptions(**given)
+        resolved = ResolvedOptions(**given)
+        return resolved, shared_backend(resolved.backend)
+    backend = shared_backend(given["backend"]) if "backend" in given else None
     recipes = (store.recipe, *store.mixed)
-    recipe = next((recipe for recipe in recipes if _agrees(given, recipe)), store.recipe)
+    recipe = next((recipe for recipe in recipes if _agrees(given, backend, recipe)), store.recipe)
     resolved = ResolvedOptions(**{**_said_by(recipe), **given})
-    if "backend" not in given:
-        _try_backend(store, recipe)
-    return resolved
+    return resolved, _backend_of(store, recipe) if backend is None else backend
 
 
-def _agrees(given: dict[str, Any], recipe: Recipe) -> bool:
+def _agrees(given: dict[str, Any], backend: Backend | None, recipe: Recipe) -> bool:
     """A backend agrees by its fingerprint: options such as a batch size change no pixel."""
-    if "backend" in given and shared_backend(given["backend"]).fingerprint != recipe.fingerprint:
+    if backend is not None and backend.fingerprint != recipe.fingerprint:
         return False
     said = {"size": recipe.size, "similarity": recipe.similarity, **_said_by(recipe)}
     return all(given[name] == value for name, value in said.items() if name in given and name != "backend")
@@ -57,9 +62,9 @@ def _said_by(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _try_backend(store: Store, recipe: Recipe) -> None:
+def _backend_of(store: Store, recipe: Recipe) -> Backend:
     try:
-        shared_backend(recipe.backend)
+        return shared_backend(recipe.backend)
     except ValueError as error:
         raise ValueError(
             f"{store.path} was made by the backend {recipe.backend!r}, which cannot be had here: {error}; "

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.datasets.read_ahead import Readers
-from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, batch_size_of, refusal_of
-from albu_diffusemix.generate.plan import Plan, existing_store, open_backend
+from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, useless_backend_error
+from albu_diffusemix.generate.plan import Plan
 from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.ray_link import require_ray
 from albu_diffusemix.generate.reports import Outcome
-from albu_diffusemix.generate.variants import Variant, variants_of
 
 __all__ = ["Estimate", "estimate_cost"]
 
@@ -49,24 +48,22 @@ def estimate_cost(plan: Plan) -> Estimate:
         ValueError: The backend does not work: it failed on all of these, and would end the run. Or Ray is missing.
 
     """
-    options = plan.options
-    if options.engine == "ray":
+    job = plan.job
+    if job.options.engine == "ray":
         require_ray()
-    backend = open_backend(options)
-    batch = batch_size_of(backend)
-
-    def look_up(source: SourceFile) -> list[Variant]:
-        return variants_of(source.key, plan.prompts, options)
-
-    each = max(1, plan.pending // max(1, len(plan.sources)))
+    batch, each = job.batch_size, plan.pending_each
     trial = _Trial(spread(plan.sources, -(-_BATCHES * batch // each)), -(-batch // each))
     stop = threading.Event()
     with ThreadPoolExecutor(_THREADS) as pool, Readers(_THREADS) as readers:
-        pipeline = Pipeline(backend, options, pool, trial, trial, stop)
-        pipeline.run(prepare_ahead(readers, trial.sources(), look_up, options.size, batch, stop))
+        pipeline = Pipeline(job, pool, trial, trial, stop)
+        pipeline.run(
+            prepare_ahead(
+                readers, trial.sources(), lambda source: job.variants_of(source.key), job.options.size, batch, stop
+            )
+        )
     seconds = time.perf_counter() - trial.started
-    if not pipeline.worked and pipeline.faults and (plan.pending >= GIVE_UP_AFTER or existing_store(options) is None):
-        raise refusal_of(options.backend, min(plan.pending, GIVE_UP_AFTER), pipeline.faults[0])
+    if not pipeline.worked and pipeline.faults and (plan.pending >= GIVE_UP_AFTER or job.store is None):
+        raise useless_backend_error(job.options.backend, min(plan.pending, GIVE_UP_AFTER), pipeline.faults[0])
     measured = len(trial.sizes) + trial.failures
     mean_size = sum(trial.sizes) / max(1, len(trial.sizes)) + _OVERHEAD
     scale = plan.pending / max(1, measured)

@@ -26,7 +26,7 @@ class GenerateOptions:
 
     Attributes:
         data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`.
-        store: Folder of the store, new or to be gone on with.
+        store_path: Folder of the store, new or to be continued.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.
         per_image: Counterparts for each source, each with a prompt drawn at random (Algorithm 1 of the paper).
@@ -47,7 +47,7 @@ class GenerateOptions:
         base_seed: What all seeds are derived from.
         draw: How the prompts of each source are drawn: "without_replacement", so that none comes twice before all were
             used, or "with_replacement", as in Algorithm 1 of the paper.
-        allow_mixed: Go on with a store that was made with other parameters.
+        allow_mixed: Continue a store that was made with other parameters.
         modules: Modules to import first in every process, because they register backends.
 
     Examples:
@@ -60,7 +60,7 @@ class GenerateOptions:
     """
 
     data: Path
-    store: Path
+    store_path: Path
     backend: BackendSpec | None = None
     prompts: tuple[str, ...] | None = None
     per_image: int = 1
@@ -83,12 +83,12 @@ class GenerateOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as plain JSON values, with absolute paths."""
-        return {**asdict(self), "data": str(self.data.absolute()), "store": str(self.store.absolute())}
+        return {**asdict(self), "data": str(self.data.absolute()), "store_path": str(self.store_path.absolute())}
 
     @classmethod
     def from_json(cls: type[Options], fields: dict[str, Any]) -> Options:  # noqa: PYI019  Python 3.10 has no Self
-        """Return the options that `to_json` gave."""
-        paths = {name: Path(fields[name]) for name in ("data", "store")}
+        """Return the options that `to_json` returned."""
+        paths = {name: Path(fields[name]) for name in ("data", "store_path")}
         lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules") if fields[name] is not None}
         return cls(**{**fields, **paths, **lists})
 
@@ -98,7 +98,7 @@ class ResolvedOptions(GenerateOptions):
     """A generation job of which everything is known; its defaults are those of a new store.
 
     Attributes:
-        prompts: As given; empty for the backend's own.
+        prompts: As given, or the backend's own once the job is open.
         similarity: None for no such filter.
 
     """

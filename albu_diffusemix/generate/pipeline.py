@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from albu_diffusemix.backends import Backend, BackendSpec, Counterpart, Request
+from albu_diffusemix.backends import BackendSpec, Counterpart, Request
 from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate.encoding import Encoding, encode
-from albu_diffusemix.generate.options import ResolvedOptions
+from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.prepare import Prepared
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.generate.variants import Variant
@@ -23,7 +23,7 @@ from albu_diffusemix.keys import UNKNOWN_SOURCE, derive_seed
 from albu_diffusemix.quality import find_flaw
 from albu_diffusemix.store import Source
 
-__all__ = ["ATTEMPTS", "GIVE_UP_AFTER", "Pipeline", "Sink", "batch_size_of", "refusal_of"]
+__all__ = ["ATTEMPTS", "GIVE_UP_AFTER", "Pipeline", "Sink", "useless_backend_error"]
 
 ATTEMPTS = 3
 """How often a counterpart is made, each time from another seed, before its rejection is final."""
@@ -31,9 +31,8 @@ ATTEMPTS = 3
 GIVE_UP_AFTER = 8
 """Images on which a backend fails before it ever made one: then it is the backend, not the images."""
 
-DEFAULT_BATCH_SIZE = 16
 _LONGEST_REASON = 200
-_MOST_HELD = 1000
+_MOST_DEFERRED = 1000
 
 
 class Sink(Protocol):
@@ -50,17 +49,19 @@ class Sink(Protocol):
         """Keep that there is none."""
 
     def is_begun(self) -> bool:
-        """Tell whether there is a store: one is not begun by failures of a backend that never worked."""
+        """Return whether there is a store: failures of a backend that never worked begin none."""
 
 
-class _Wanted(NamedTuple):
+class _Attempt(NamedTuple):
+    """One try at a counterpart."""
+
     prepared: Prepared
     variant: Variant
     seed: int
-    attempt: int
+    number: int
 
 
-class _Finished(NamedTuple):
+class _Encoded(NamedTuple):
     """An image file, or why there is none; what was rejected may turn out well from another seed."""
 
     data: bytes
@@ -69,27 +70,21 @@ class _Finished(NamedTuple):
     used_prompt: str = ""  # where it is not the one that was asked for
 
 
-def batch_size_of(backend: Backend) -> int:
-    """Return how many requests at once suit a backend."""
-    return int(getattr(backend, "batch_size", DEFAULT_BATCH_SIZE))
-
-
-def refusal_of(backend: BackendSpec, count: int, reason: str) -> ValueError:
-    """Say that a backend does not work: it failed on all that it was asked for, so many images."""
+def useless_backend_error(backend: BackendSpec, count: int, reason: str) -> ValueError:
+    """Return the error for a backend that failed on all that it was asked for, so many images."""
     images = "the first image" if count == 1 else f"each of the first {count} images"
     return ValueError(f"backend {backend!r} failed on {images}: {reason}")
 
 
 class Pipeline:
-    """Makes counterparts of prepared sources, and hands them to the sink.
+    """Makes counterparts of prepared sources, and passes them to the sink.
 
     Args:
-        backend: Who makes them.
-        options: The job.
+        job: The job, and the backend that makes them.
         pool: Threads for judging and encoding.
         sink: Where they go.
-        reporter: Who wants to know.
-        stop: Set from outside when only the batch in hand is to be finished.
+        reporter: Is told of them.
+        stop: Set from outside when only the batch in progress is to be finished.
 
     Attributes:
         worked: Whether the backend ever made something of a request.
@@ -97,32 +92,24 @@ class Pipeline:
 
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        options: ResolvedOptions,
-        pool: Executor,
-        sink: Sink,
-        reporter: Reporter,
-        stop: threading.Event,
-    ) -> None:
-        self._backend = backend
-        self._options = options
+    def __init__(self, job: OpenJob, pool: Executor, sink: Sink, reporter: Reporter, stop: threading.Event) -> None:
+        self._backend = job.backend
+        self._options = options = job.options
         self._pool = pool
         self._sink = sink
         self._reporter = reporter
         self._stop = stop
-        self._batch_size = batch_size_of(backend)
+        self._batch_size = job.batch_size
         self._similarity = SimilarityFilter(**options.similarity) if options.similarity else None
-        self._waiting: deque[_Wanted] = deque()
-        self._coding: deque[tuple[_Wanted, Future[_Finished]]] = deque()
+        self._waiting: deque[_Attempt] = deque()
+        self._encoding: deque[tuple[_Attempt, Future[_Encoded]]] = deque()
         self._open: Counter[str] = Counter()  # counterparts of each source that are on their way
         self.worked = False
-        self._held: list[tuple[_Wanted, str]] = []  # failures before the backend ever worked
+        self._deferred: list[tuple[_Attempt, str]] = []  # failures before the backend ever worked
         self.faults: list[str] = []  # why it failed then
 
     def run(self, sources: Iterable[Prepared | None]) -> None:
-        """Make the counterparts of all sources; None among them asks to finish what is in hand before going on.
+        """Make the counterparts of all sources; None among them asks to finish all batches before going on.
 
         Raises:
             ValueError: The backend does not work at all, or gives something else than it was asked for.
@@ -147,65 +134,65 @@ class Pipeline:
             return
         self._open[prepared.key] = len(prepared.variants)
         for variant in prepared.variants:
-            wanted = self._wanted(prepared, variant, 0)
+            attempt = self._attempt(prepared, variant, 0)
             if prepared.image is None:
-                self._hold(wanted, prepared.reason)
+                self._defer(attempt, prepared.reason)
             else:
-                self._waiting.append(wanted)
+                self._waiting.append(attempt)
 
-    def _wanted(self, prepared: Prepared, variant: Variant, attempt: int) -> _Wanted:
-        seed = derive_seed(self._options.base_seed, prepared.key, variant.prompt, variant.name, attempt)
-        return _Wanted(prepared, variant, seed, attempt)
+    def _attempt(self, prepared: Prepared, variant: Variant, number: int) -> _Attempt:
+        seed = derive_seed(self._options.base_seed, prepared.key, variant.prompt, variant.name, number)
+        return _Attempt(prepared, variant, seed, number)
 
     def _finish(self) -> None:
-        while self._waiting or self._coding:
+        while self._waiting or self._encoding:
             if self._stop.is_set():
                 self._waiting.clear()
             if self._waiting:
                 self._generate()
             self._write(self._batch_size if self._waiting else 0)
         if not self._stop.is_set():
-            self._release()
+            self._report_deferred()
 
     def _generate(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
         made = self._ask(batch)
-        for wanted, counterpart, unlike in zip(batch, made, self._unlike(batch, made), strict=True):
+        for attempt, counterpart, unlike in zip(batch, made, self._unlike(batch, made), strict=True):
             if counterpart is not None:
-                future = self._pool.submit(_judge_and_encode, wanted, counterpart, unlike, self._options.encoding)
-                self._coding.append((wanted, future))
+                future = self._pool.submit(_judge_and_encode, attempt, counterpart, unlike, self._options.encoding)
+                self._encoding.append((attempt, future))
 
-    def _unlike(self, batch: list[_Wanted], made: list[Counterpart | None]) -> list[str]:
-        """Say of each counterpart why the similarity filter rejects it; empty where it does not, or there is none."""
+    def _unlike(self, batch: list[_Attempt], made: list[Counterpart | None]) -> list[str]:
+        """Return why the similarity filter rejects each counterpart; empty where it does not, or there is none."""
         reasons = [""] * len(batch)
         if self._similarity is None:
             return reasons
         pairs = {
-            place: (counterpart.image, wanted.prepared.image)
-            for place, (wanted, counterpart) in enumerate(zip(batch, made, strict=True))
-            if counterpart is not None and counterpart.image is not None and wanted.prepared.image is not None
+            place: (counterpart.image, attempt.prepared.image)
+            for place, (attempt, counterpart) in enumerate(zip(batch, made, strict=True))
+            if counterpart is not None and counterpart.image is not None and attempt.prepared.image is not None
         }
         flaws = self._similarity.find_flaws([image for image, _ in pairs.values()], [of for _, of in pairs.values()])
         for place, flaw in zip(pairs, flaws, strict=True):
             reasons[place] = flaw or ""
         return reasons
 
-    def _ask(self, batch: list[_Wanted]) -> list[Counterpart | None]:
+    def _ask(self, batch: list[_Attempt]) -> list[Counterpart | None]:
         """Ask the backend; where it fails on a batch, for each image alone. None is one that it failed on."""
-        requests = [_request(wanted) for wanted in batch]
+        requests = [_request(attempt) for attempt in batch]
         try:
             counterparts = self._backend.generate(requests)
         except Exception as error:  # noqa: BLE001  a backend is anybody's code, and one image must not end the run
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
             if len(batch) > 1:
                 self._reporter.note(f"the backend failed on a batch of {len(batch)} ({reason}); trying one at a time")
-                return [made for wanted in batch for made in self._ask([wanted])]
+                return [made for attempt in batch for made in self._ask([attempt])]
             self._note_fault(reason)
-            self._hold(batch[0], reason)
+            self._defer(batch[0], reason)
             return [None]
         self._check(requests, counterparts)
         self.worked = True
-        self._release()
+        self._report_deferred()
         return list(counterparts)
 
     def _check(self, requests: list[Request], counterparts: list[Counterpart]) -> None:
@@ -224,51 +211,51 @@ class Pipeline:
             return
         self.faults.append(reason)
         if len(self.faults) >= GIVE_UP_AFTER:
-            raise refusal_of(self._options.backend, len(self.faults), self.faults[0])
+            raise useless_backend_error(self._options.backend, len(self.faults), self.faults[0])
 
-    def _hold(self, wanted: _Wanted, reason: str) -> None:
-        self._held.append((wanted, reason))
-        if self.worked or len(self._held) >= _MOST_HELD:
-            self._release()
+    def _defer(self, attempt: _Attempt, reason: str) -> None:
+        self._deferred.append((attempt, reason))
+        if self.worked or len(self._deferred) >= _MOST_DEFERRED:
+            self._report_deferred()
 
-    def _release(self) -> None:
+    def _report_deferred(self) -> None:
         """Let failures go to the sink; of a backend that never worked they would begin a store for nothing."""
         keep = self.worked or not self.faults or self._sink.is_begun()
-        for wanted, reason in self._held:
-            self._fail(wanted, reason, keep=keep)
-        self._held.clear()
+        for attempt, reason in self._deferred:
+            self._fail(attempt, reason, keep=keep)
+        self._deferred.clear()
 
     def _write(self, most: int) -> None:
         """Write what is encoded, and wait until no more than `most` are left."""
-        while self._coding and (len(self._coding) > most or self._coding[0][1].done()):
-            wanted, future = self._coding.popleft()
-            self._settle(wanted, future.result())
+        while self._encoding and (len(self._encoding) > most or self._encoding[0][1].done()):
+            attempt, future = self._encoding.popleft()
+            self._settle(attempt, future.result())
 
-    def _settle(self, wanted: _Wanted, finished: _Finished) -> None:
-        prepared, variant = wanted.prepared, wanted.variant
-        if finished.data:
+    def _settle(self, attempt: _Attempt, encoded: _Encoded) -> None:
+        prepared, variant = attempt.prepared, attempt.variant
+        if encoded.data:
             self._sink.put(
                 prepared.key,
                 variant.name,
-                finished.data,
+                encoded.data,
                 prompt=variant.prompt,
-                seed=wanted.seed,
+                seed=attempt.seed,
                 source=prepared.source,
-                used_prompt=finished.used_prompt,
+                used_prompt=encoded.used_prompt,
             )
-            prompts = (variant.prompt, finished.used_prompt) if finished.used_prompt else ()
-            self._close(Outcome(prepared.key, variant.name, "", wanted.attempt, len(finished.data), *prompts))
-        elif not finished.rejected:
-            self._fail(wanted, finished.reason)
-        elif wanted.attempt + 1 == ATTEMPTS:
-            self._fail(wanted, f"{finished.reason}, {ATTEMPTS} attempts", rejects=ATTEMPTS)
+            prompts = (variant.prompt, encoded.used_prompt) if encoded.used_prompt else ()
+            self._close(Outcome(prepared.key, variant.name, "", attempt.number, len(encoded.data), *prompts))
+        elif not encoded.rejected:
+            self._fail(attempt, encoded.reason)
+        elif attempt.number + 1 == ATTEMPTS:
+            self._fail(attempt, f"{encoded.reason}, {ATTEMPTS} attempts", rejects=ATTEMPTS)
         else:
-            self._waiting.append(self._wanted(prepared, variant, wanted.attempt + 1))
+            self._waiting.append(self._attempt(prepared, variant, attempt.number + 1))
 
-    def _fail(self, wanted: _Wanted, reason: str, rejects: int = 0, *, keep: bool = True) -> None:
-        key, variant, source = wanted.prepared.key, wanted.variant, wanted.prepared.source
+    def _fail(self, attempt: _Attempt, reason: str, rejects: int = 0, *, keep: bool = True) -> None:
+        key, variant, source = attempt.prepared.key, attempt.variant, attempt.prepared.source
         if keep:
-            self._sink.fail(key, variant.name, reason, prompt=variant.prompt, seed=wanted.seed, source=source)
+            self._sink.fail(key, variant.name, reason, prompt=variant.prompt, seed=attempt.seed, source=source)
         self._close(Outcome(key, variant.name, reason, rejects, 0))
 
     def _close(self, outcome: Outcome) -> None:
@@ -279,19 +266,19 @@ class Pipeline:
             self._reporter.done(outcome.key)
 
 
-def _request(wanted: _Wanted) -> Request:
-    image = wanted.prepared.image
+def _request(attempt: _Attempt) -> Request:
+    image = attempt.prepared.image
     assert image is not None  # noqa: S101  only sources that were read are asked for
     height, width = image.shape[:2]
-    return Request(image, wanted.variant.prompt, wanted.seed, wanted.prepared.key, (0, 0, width, height))
+    return Request(image, attempt.variant.prompt, attempt.seed, attempt.prepared.key, (0, 0, width, height))
 
 
-def _judge_and_encode(wanted: _Wanted, counterpart: Counterpart, unlike: str, encoding: Encoding) -> _Finished:
+def _judge_and_encode(attempt: _Attempt, counterpart: Counterpart, unlike: str, encoding: Encoding) -> _Encoded:
     if counterpart.image is None:
-        return _Finished(b"", counterpart.status, counterpart.status != "missing")
-    assert wanted.prepared.image is not None  # noqa: S101  as in _request
-    flaw = find_flaw(counterpart.image, wanted.prepared.image) or unlike
+        return _Encoded(b"", counterpart.status, counterpart.status != "missing")
+    assert attempt.prepared.image is not None  # noqa: S101  as in _request
+    flaw = find_flaw(counterpart.image, attempt.prepared.image) or unlike
     if flaw:
-        return _Finished(b"", flaw, rejected=True)
-    used = counterpart.prompt if counterpart.prompt != wanted.variant.prompt else ""
-    return _Finished(encode(counterpart.image, encoding), "", rejected=False, used_prompt=used or "")
+        return _Encoded(b"", flaw, rejected=True)
+    used = counterpart.prompt if counterpart.prompt != attempt.variant.prompt else ""
+    return _Encoded(encode(counterpart.image, encoding), "", rejected=False, used_prompt=used or "")

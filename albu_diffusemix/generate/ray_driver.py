@@ -1,12 +1,12 @@
 """The process that talks to Ray, for the engine: whatever happens to Ray, the engine can go on, or end at once.
 
-Both ways go lines of JSON. In: `["connect", options]`, `["job", fields of an ActorJob, GPUs]`, then `["hire", number]`,
-`["make", number, sources]`, `["stop"]`, `["dismiss", number]` and at last `["end"]`. Out: `["connected"]`,
-`["ready", number, problem]`, `["rows", number, rows]`, `["died", number]`, and at last `["error", text]` if need be.
+In: `["connect", options]`, `["job", fields of an ActorJob, GPUs]`, then `["start_actor", number]`,
+`["make", number, sources]`, `["stop"]`, `["stop_actor", number]` and at last `["end"]`. Out: `["connected"]`,
+`["ready", number, problem]`, `["events", number, events]`, `["died", number]`, and at last `["error", text]` if
+something is wrong.
 Where the input breaks off the engine is dead, and so is this process at once; Ray then ends its actors.
 """
 
-import json
 import os
 import re
 import socket
@@ -15,9 +15,11 @@ import threading
 import time
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TextIO
+from typing import Any
 
-from albu_diffusemix.generate.ray_worker import IDLE, RayWorker
+from albu_diffusemix.generate.events import ENDINGS
+from albu_diffusemix.generate.messages import Message, ParentProcess
+from albu_diffusemix.generate.ray_worker import RayWorker
 
 __all__ = ["main"]
 
@@ -25,63 +27,38 @@ _LOOK = 0.05  # seconds between looks at what the engine says
 _PATIENCE = 5  # seconds for a cluster to answer
 _HEAD_SILENCE = 10  # seconds after which a head that does not answer is dead; Ray itself would end this process in 60
 _LONGEST_ERROR = 600
-_PLACES = 3  # in RayWorker: `rows` waits while `make` and `stop` come beside it
-
-Command = list[Any]
+_PLACES = 3  # in RayWorker: `events` waits while `make` and `stop` come beside it
 
 
 def main() -> int:
     """Work until told to end; returns the exit status."""
-    engine = _Engine(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what Ray prints must not get between the messages
-    _, options = json.loads(sys.stdin.readline())
-    threading.Thread(target=engine.listen, daemon=True).start()
+    commands: SimpleQueue[Message] = SimpleQueue()
+    engine = ParentProcess(commands.put)
+    _, options = commands.get()
     import ray  # noqa: PLC0415  an extra
 
     try:
         head = _connect(ray, options)
-        engine.say("connected")
-        _Driver(ray, engine, head).run()
+        engine.send("connected")
+        threading.Thread(target=_watch_head, args=(head, engine), daemon=True).start()
+        _Driver(ray, engine, commands).run()
     except Exception as error:  # noqa: BLE001  the engine shows it, in one line
-        engine.say("error", _one_line(ray, error))
+        engine.send("error", _one_line(ray, error))
         return 1
     ray.shutdown()
     return 0
 
 
-class _Engine:
-    """The other side."""
-
-    def __init__(self, told: TextIO) -> None:
-        self.commands: SimpleQueue[Command] = SimpleQueue()
-        self._told = told
-        self._lock = threading.Lock()
-
-    def listen(self) -> None:
-        for line in sys.stdin:
-            self.commands.put(json.loads(line))
-        os._exit(1)
-
-    def say(self, *words: Any) -> None:
-        try:
-            with self._lock:
-                self._told.write(json.dumps(words) + "\n")
-                self._told.flush()
-        except OSError:  # nobody listens any more
-            os._exit(1)
-
-
 class _Driver:
-    def __init__(self, ray: Any, engine: _Engine, head: str) -> None:
+    def __init__(self, ray: Any, engine: ParentProcess, commands: "SimpleQueue[Message]") -> None:
         self._ray = ray
-        self._head = head
         self._engine = engine
+        self._commands = commands
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, tuple[int, str]] = {}  # what is waited for: whose call it is, and which
-        self._hire: Any = None
+        self._start: Any = None
 
     def run(self) -> None:
-        threading.Thread(target=_watch_head, args=(self._head, self._engine), daemon=True).start()
         while True:
             command = self._next_command()
             if command is None:
@@ -92,9 +69,9 @@ class _Driver:
                 word, *rest = command
                 getattr(self, f"_on_{word}")(*rest)
 
-    def _next_command(self) -> Command | None:
+    def _next_command(self) -> Message | None:
         try:
-            return self._engine.commands.get(timeout=0 if self._calls else _LOOK)
+            return self._commands.get(timeout=0 if self._calls else _LOOK)
         except Empty:
             return None
 
@@ -102,22 +79,22 @@ class _Driver:
         if gpus is None:
             gpus = 1 if self._ray.cluster_resources().get("GPU") else 0
         remote = self._ray.remote(num_cpus=1, num_gpus=gpus, max_concurrency=_PLACES, scheduling_strategy="SPREAD")
-        self._hire = partial(remote(RayWorker).remote, fields)
+        self._start = partial(remote(RayWorker).remote, fields)
 
-    def _on_hire(self, number: int) -> None:
-        self._actors[number] = self._hire()
+    def _on_start_actor(self, number: int) -> None:
+        self._actors[number] = self._start()
         self._call(number, "check")
 
     def _on_make(self, number: int, sources: list[list[str]]) -> None:
         if number in self._actors:
             self._actors[number].make.remote(sources)
-            self._call(number, "rows")
+            self._call(number, "events")
 
     def _on_stop(self) -> None:
         for actor in self._actors.values():
             actor.stop.remote()
 
-    def _on_dismiss(self, number: int) -> None:
+    def _on_stop_actor(self, number: int) -> None:
         actor = self._actors.pop(number, None)
         if actor is not None:
             self._calls = {call: of for call, of in self._calls.items() if of[0] != number}
@@ -135,15 +112,15 @@ class _Driver:
             except self._ray.exceptions.RayActorError as error:
                 if error.actor_init_failed:
                     raise
-                self._on_dismiss(number)
-                self._engine.say("died", number)
+                self._on_stop_actor(number)
+                self._engine.send("died", number)
                 continue
             if method == "check":
-                self._engine.say("ready", number, answer)
+                self._engine.send("ready", number, answer)
                 continue
-            if IDLE not in answer:
-                self._call(number, "rows")
-            self._engine.say("rows", number, answer)
+            if not answer or answer[-1][0] not in ENDINGS:
+                self._call(number, "events")
+            self._engine.send("events", number, answer)
 
 
 def _connect(ray: Any, options: dict[str, Any]) -> str:
@@ -187,7 +164,7 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
-def _watch_head(address: str, engine: _Engine) -> None:
+def _watch_head(address: str, engine: ParentProcess) -> None:
     last = time.monotonic()
     while time.monotonic() - last < _HEAD_SILENCE:
         try:
@@ -196,12 +173,12 @@ def _watch_head(address: str, engine: _Engine) -> None:
         except OSError:
             pass
         time.sleep(1)
-    engine.say("error", f"the head of the Ray cluster at {address!r} does not answer any more")
+    engine.send("error", f"the head of the Ray cluster at {address!r} does not answer any more")
     os._exit(1)
 
 
 def _one_line(ray: Any, error: Exception) -> str:
-    """Say an error of Ray's in a line; of a traceback from another node, its last line and the node."""
+    """Return an error of Ray's in a line; of a traceback from another node, its last line and the node."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if not isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.RayTaskError)):
         return " ".join(lines)[:_LONGEST_ERROR]

@@ -9,21 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.datasets import SourceFile, spread
-from albu_diffusemix.generate.options import ResolvedOptions
-from albu_diffusemix.generate.pipeline import batch_size_of
-from albu_diffusemix.generate.plan import Plan, open_backend, recover
+from albu_diffusemix.generate.events import Supervisor, Worker
+from albu_diffusemix.generate.job import OpenJob
+from albu_diffusemix.generate.plan import Plan
 from albu_diffusemix.generate.ray_link import RayLink
 from albu_diffusemix.generate.ray_worker import ActorJob, facts_of
-from albu_diffusemix.generate.reports import Outcome, Reporter
-from albu_diffusemix.generate.shard import fail_sources
-from albu_diffusemix.generate.work_queue import WorkQueue
+from albu_diffusemix.generate.reports import Reporter
 from albu_diffusemix.store.run_lock import lock_file
 
 __all__ = ["run_on_ray"]
 
 _ROUNDS = 4  # chunks that each actor gets, so that fast ones can take more
 _MOST_IN_CHUNK = 2000  # counterparts; each chunk ends in a sealed part
-_LAST_BATCH = 20.0  # seconds for what is in hand, once told to stop
+_LAST_BATCH = 20.0  # seconds for the batches in progress, once told to stop
 _SETTLED = 10.0  # seconds that a number of placed actors stands before it is told
 _SAMPLES = 3  # sources that each node must see
 
@@ -36,133 +34,104 @@ def run_on_ray(link: RayLink, plan: Plan, reporter: Reporter, stop: threading.Ev
     Args:
         link: From `ray_link.connected`.
         plan: What is to be made.
-        reporter: Hears of each counterpart when the store has acknowledged it.
-        stop: When set, the actors finish the batches they have in hand and seal their parts.
+        reporter: Is told of each counterpart when the store has acknowledged it.
+        stop: When set, the actors finish the batches in progress and seal their parts.
 
     Raises:
         ValueError: Ray fails, an actor cannot work, or actors die and nothing is made.
 
     """
-    crew = _ActorPool(link, plan, reporter, stop)
-    crew.run()
-    fail_sources(plan.options, plan.prompts, crew.queue.given_up, reporter)
+    pool = _ActorPool(link, plan, reporter, stop)
+    pool.run()
+    pool.fail_abandoned()
 
 
-class _Actor:
-    """An actor, and the chunk it works on."""
+class _Actor(Worker):
+    """A worker that is an actor of Ray."""
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        super().__init__(number)
         self.placed = False  # it answered
-        self.busy = False
-        self.in_hand: dict[str, SourceFile] = {}
+        self.sealed = True  # it was given nothing yet
 
 
-class _ActorPool:
-    """Hires actors, gives chunks to those that answered, and lets go of those that nothing is left for."""
+class _ActorPool(Supervisor):
+    """Starts actors, gives chunks to those that answered, and stops those that nothing is left for."""
 
     def __init__(self, link: RayLink, plan: Plan, reporter: Reporter, stop: threading.Event) -> None:
-        self.queue = WorkQueue(plan.sources)
+        super().__init__(plan, reporter, stop)
         self._link = link
-        self._plan = plan
-        self._reporter = reporter
-        self._stop = stop
         self._chunk = _chunk_size(plan)
-        self._count = min(plan.options.workers, len(plan.sources))
-        self._hired = 0
-        self._hands: dict[int, _Actor] = {}
+        self._started = 0
+        self._actors: dict[int, _Actor] = {}
         self._deadline: float | None = None
-        self._placement = _Placement(reporter, self._count)
-        link.say("job", _actor_job(plan), _gpus(plan.options))
+        self._placement = _Placement(reporter, self.count)
+        link.send("job", _actor_job(plan), _gpus(plan.job))
 
     def run(self) -> None:
         while True:
-            if self._stop.is_set():
+            if self.stop.is_set():
                 self._wind_up()
             else:
-                self._staff()
-            if not self._hands:
+                self._hand_out()
+            if not self._actors:
                 return
-            message = self._link.hear()
+            message = self._link.receive()
             if message is not None:
-                self._hear(*message)
+                self._take(*message)
 
-    def _staff(self) -> None:
-        for hand in list(self._hands.values()):
-            if hand.placed and not hand.busy:
-                self._give(hand)
-        self._placement.tell(sum(hand.placed for hand in self._hands.values()), last=not self.queue)
+    def _hand_out(self) -> None:
+        for actor in self._actors.values():
+            if actor.placed and actor.sealed:
+                self._give(actor)
+        self._placement.tell(sum(actor.placed for actor in self._actors.values()), last=not self.queue)
         if not self.queue:
-            self._dismiss_idle()
+            self._stop_idle()
             return
-        while len(self._hands) < self._count:
-            self._hired += 1
-            self._hands[self._hired] = _Actor(self._hired)
-            self._link.say("hire", self._hired)
+        while len(self._actors) < self.count:
+            self._started += 1
+            self._actors[self._started] = _Actor(self._started)
+            self._link.send("start_actor", self._started)
 
-    def _give(self, hand: _Actor) -> None:
+    def _give(self, actor: _Actor) -> None:
         sources = self.queue.take(self._chunk, idle=True)
         if sources:
-            hand.busy = True
-            hand.in_hand = {source.key: source for source in sources}
-            self._link.say("make", hand.number, [_absolute(source) for source in sources])
+            actor.sealed = False
+            actor.in_progress = {source.key: source for source in sources}
+            self._link.send("make", actor.number, [_absolute(source) for source in sources])
 
-    def _dismiss_idle(self) -> None:
+    def _stop_idle(self) -> None:
         """Leave the room of actors that have nothing to do, placed or not, to others."""
-        for hand in list(self._hands.values()):
-            if not hand.busy:
-                self._link.say("dismiss", self._hands.pop(hand.number).number)
+        for actor in [actor for actor in self._actors.values() if actor.sealed]:
+            self._link.send("stop_actor", self._actors.pop(actor.number).number)
 
     def _wind_up(self) -> None:
-        self._dismiss_idle()
+        self._stop_idle()
         if self._deadline is None:
             self._deadline = time.monotonic() + _LAST_BATCH
-            self._link.say("stop")
-        elif time.monotonic() > self._deadline and self._hands:
-            self._reporter.note(f"{len(self._hands)} actors did not finish their batches in {_LAST_BATCH:.0f} seconds")
-            self._hands.clear()
+            self._link.send("stop")
+        elif time.monotonic() > self._deadline and self._actors:
+            self.reporter.note(f"{len(self._actors)} actors did not finish their batches in {_LAST_BATCH:.0f} seconds")
+            self._actors.clear()
 
-    def _hear(self, word: str, number: int, *rest: Any) -> None:
-        hand = self._hands.get(number)
-        if hand is None:
-            return  # dismissed meanwhile
+    def _take(self, word: str, number: int, *rest: Any) -> None:
+        actor = self._actors.get(number)
+        if actor is None:
+            return  # stopped meanwhile
         if word == "ready":
-            self._place(hand, *rest)
+            if rest[0]:
+                raise ValueError(rest[0])
+            actor.placed = True
         elif word == "died":
-            self._replace(hand)
+            self._handle_exit(actor)
         else:
-            for row in rest[0]:
-                self._hear_row(hand, *row)
+            for event in rest[0]:
+                self.receive(actor, event)
 
-    def _place(self, hand: _Actor, problem: str) -> None:
-        if problem:
-            raise ValueError(problem)
-        hand.placed = True
-
-    def _hear_row(self, hand: _Actor, word: str, *rest: Any) -> None:
-        if word == "outcome":
-            outcome = Outcome(*rest)
-            if not outcome.reason:
-                self.queue.made()
-            self._reporter.outcome(outcome)
-        elif word == "done":
-            hand.in_hand.pop(rest[0], None)
-            self._reporter.done(rest[0])
-        elif word == "note":
-            self._reporter.note(rest[0])
-        elif word == "error":
-            raise ValueError(rest[0])
-        else:
-            hand.busy = False
-            hand.in_hand = {}
-
-    def _replace(self, hand: _Actor) -> None:
-        del self._hands[hand.number]
-        if self._stop.is_set():
-            return
-        self._reporter.note("an actor died; another takes its place")
-        recover(self._plan.options)
-        self.queue.died(list(hand.in_hand.values()), "actor lost")
+    def _handle_exit(self, actor: _Actor) -> None:
+        del self._actors[actor.number]
+        if not self.stop.is_set():
+            self.take_back(actor, "an actor died", "actor lost")
 
 
 class _Placement:
@@ -177,7 +146,7 @@ class _Placement:
         self._ended = False
 
     def tell(self, placed: int, *, last: bool) -> None:
-        """Hear how many are placed now; with `last` the others are not needed any more."""
+        """Take in how many are placed now; with `last` the others are not needed any more."""
         if placed != self._placed:
             self._placed, self._since = placed, time.monotonic()
         settled = last or placed == self._count or time.monotonic() - self._since > _SETTLED
@@ -191,12 +160,11 @@ def _actor_job(plan: Plan) -> ActorJob:
     options = plan.options
     samples = [_absolute(source).path for source in spread(plan.sources, _SAMPLES)]
     # The lock of this run lies in the store: a node that sees it has the same storage.
-    paths = [str(options.data.absolute()), str(lock_file(options.store.absolute(), options.shard)), *samples]
+    paths = [str(options.data.absolute()), str(lock_file(options.store_path.absolute(), options.shard)), *samples]
     return ActorJob(
         options.to_json(),
-        list(plan.prompts),
         "" if "working_dir" in (options.runtime_env or {}) else str(Path.cwd()),
-        facts_of(options),
+        facts_of(plan.job),
         [path for path in paths if Path(path).exists()],
     )
 
@@ -206,17 +174,17 @@ def _absolute(source: SourceFile) -> SourceFile:
     return source._replace(path=str(Path(source.path).absolute()))
 
 
-def _gpus(options: ResolvedOptions) -> float | None:
-    """Say how many GPUs an actor takes; None for one where the cluster has some."""
-    if options.gpus_per_worker is not None:
-        return options.gpus_per_worker
-    return None if getattr(open_backend(options), "uses_gpu", False) else 0
+def _gpus(job: OpenJob) -> float | None:
+    """Return how many GPUs an actor takes; None for one where the cluster has some."""
+    if job.options.gpus_per_worker is not None:
+        return job.options.gpus_per_worker
+    return None if getattr(job.backend, "uses_gpu", False) else 0
 
 
 def _chunk_size(plan: Plan) -> int:
     """Sources in a chunk: enough to fill batches, and few enough for each actor to get one, or several."""
-    each = max(1, plan.pending // max(1, len(plan.sources)))
+    each = plan.pending_each
     fair = len(plan.sources) // (_ROUNDS * plan.options.workers)
-    least = -(-4 * batch_size_of(open_backend(plan.options)) // each)
+    least = -(-4 * plan.job.batch_size // each)
     most = -(-len(plan.sources) // plan.options.workers)
     return max(1, min(max(fair, least), most, _MOST_IN_CHUNK // each))

@@ -1,4 +1,4 @@
-"""What is told of a run: each counterpart as it comes, and the whole in numbers."""
+"""What is reported of a run: each counterpart as it comes, and the whole in numbers."""
 
 import time
 from typing import NamedTuple, Protocol
@@ -35,16 +35,16 @@ class Outcome(NamedTuple):
 
 
 class Reporter(Protocol):
-    """Who wants to know how the work goes; called by one thread, and not for long."""
+    """Is told how the work goes, by one thread; each call must return soon."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """Hear that a counterpart or its failure was acknowledged by the store."""
+        """Take note of a counterpart, or of its failure, that the store has acknowledged."""
 
     def done(self, key: str) -> None:
-        """Hear that a source is done with: nothing more will come of it."""
+        """Take note that a source is done: nothing more will come of it."""
 
     def note(self, text: str) -> None:
-        """Hear something that a person should know, in a line."""
+        """Take note of something that a person should know, in a line."""
 
 
 class Summary(NamedTuple):
@@ -117,12 +117,12 @@ class Tally:
 
 
 def is_temporary(reason: str) -> bool:
-    """Tell whether a failure says nothing of its source, because a worker died or a disk did not answer."""
+    """Return whether a failure says nothing of its source, because a worker died or a disk did not answer."""
     return reason.startswith((WORKER_DIED, NOT_READ))
 
 
 def describe_size(size: float) -> str:
-    """Say a number of bytes in the unit that makes it readable: 493,000 are "493 kB"."""
+    """Return a number of bytes in the unit that makes it readable: 493,000 are "493 kB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:  # noqa: PLR2004  the next unit
             return f"{size:.3g} {unit}"

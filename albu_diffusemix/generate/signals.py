@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a job to finish what is in hand, the second ends the process, whatever hangs."""
+"""Ctrl-C and SIGTERM: the first asks a job to finish its batches, the second ends the process, whatever hangs."""
 
 import contextlib
 import signal
@@ -20,7 +20,7 @@ def stop_on_signals(
 ) -> Iterator[None]:
     """Set `stop` at the first Ctrl-C or SIGTERM (Slurm's, too) within the block; a second one raises KeyboardInterrupt.
 
-    The main thread may hang in a call, and then hears of no signal. So another thread counts them; it sets `stop`, and
+    The main thread may hang in a call, and then notices no signal. So another thread counts them; it sets `stop`, and
     at the second signal it calls `end_process`, which is to give the main thread a moment and end the process.
 
     Args:
@@ -29,26 +29,26 @@ def stop_on_signals(
         end_process: Called at the second one, in that thread.
 
     """
-    told, teller = socket.socketpair()
-    teller.settimeout(0)
-    listener = _Listener(told, stop, announce, end_process)
+    receiver, sender = socket.socketpair()
+    sender.settimeout(0)
+    listener = _Listener(receiver, stop, announce, end_process)
     threading.Thread(target=listener.listen, daemon=True).start()
     before = {number: signal.signal(number, listener.interrupt) for number in _NUMBERS}
-    waker = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)
+    waker = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
         signal.set_wakeup_fd(waker)
-        for number, handler in before.items() if listener.heard < 2 else ():  # noqa: PLR2004  then the process ends
+        for number, handler in before.items() if listener.count < 2 else ():  # noqa: PLR2004  then the process ends
             signal.signal(number, handler)
-        teller.close()
+        sender.close()
 
 
 class _Listener:
     """Counts signals, also while the main thread hangs.
 
     Args:
-        told: Where the numbers of signals are read.
+        receiver: Where the numbers of signals are read.
         stop: See `stop_on_signals`, as for the other ones.
         announce: The same.
         end_process: The same.
@@ -57,13 +57,13 @@ class _Listener:
 
     def __init__(
         self,
-        told: socket.socket,
+        receiver: socket.socket,
         stop: threading.Event,
         announce: Callable[[], object],
         end_process: Callable[[], object],
     ) -> None:
-        self.heard = 0
-        self._told = told
+        self.count = 0
+        self._receiver = receiver
         self._stop = stop
         self._announce = announce
         self._end_process = end_process
@@ -71,23 +71,23 @@ class _Listener:
 
     def interrupt(self, *_: Any) -> None:
         """Raise KeyboardInterrupt once, in the main thread, when there were two signals."""
-        if self.heard > 1 and not self._interrupted:
+        if self.count > 1 and not self._interrupted:
             self._interrupted = True
             raise KeyboardInterrupt
 
     def listen(self) -> None:
         """Read the numbers until nobody can write any."""
-        with self._told:
-            while number := self._told.recv(1):
+        with self._receiver:
+            while number := self._receiver.recv(1):
                 if number[0] in _NUMBERS:
-                    self.heard += 1
+                    self.count += 1
                     self._take()
 
     def _take(self) -> None:
-        if self.heard == 1:
+        if self.count == 1:
             self._stop.set()
             self._announce()
-        if self.heard == 2:  # noqa: PLR2004  the second one
+        if self.count == 2:  # noqa: PLR2004  the second one
             self._wake_main_thread()
             self._end_process()
 

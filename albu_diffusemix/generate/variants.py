@@ -38,9 +38,14 @@ class Missing(NamedTuple):
     present: int
     failed: int
 
+    @property
+    def total(self) -> int:
+        """How many the source is to have."""
+        return len(self.variants) + self.present + self.failed
+
 
 def choose_prompts(options: ResolvedOptions, backend: Backend) -> tuple[str, ...]:
-    """Give the prompts of a job: the user's, or the backend's own.
+    """Return the prompts of a job: the user's, or the backend's own.
 
     Raises:
         ValueError: There are none, one occurs twice, the backend cannot do one, or two would have one variant's name.
@@ -62,8 +67,8 @@ def choose_prompts(options: ResolvedOptions, backend: Backend) -> tuple[str, ...
     return tuple(prompts)
 
 
-def variants_of(key: str, prompts: tuple[str, ...], options: ResolvedOptions) -> list[Variant]:
-    """Give the counterparts that a source is to have; the same in every process and run.
+def variants_of(key: str, options: ResolvedOptions) -> list[Variant]:
+    """Return the counterparts that a source is to have; the same in every process and run.
 
     With `all_prompts` there is one for each prompt, named by its slug. Else there are `per_image`, named "0000",
     "0001", ..., each with a prompt that a digest of base seed, key and name chooses: among all of them (Algorithm 1 of
@@ -72,18 +77,18 @@ def variants_of(key: str, prompts: tuple[str, ...], options: ResolvedOptions) ->
 
     Examples:
         >>> from pathlib import Path
-        >>> options = ResolvedOptions(Path("train"), Path("train.dm"), per_image=3)
-        >>> [variant.prompt for variant in variants_of("class/001.jpg", ("snowy", "sunset"), options)]
-        ['snowy', 'sunset', 'snowy']
+        >>> options = ResolvedOptions(Path("train"), Path("train.dm"), prompts=("snowy", "sunset"), per_image=3)
+        >>> [variant.prompt for variant in variants_of("class/001.jpg", options)]
+        ['snowy', 'sunset', 'sunset']
 
     """
     if options.all_prompts:
-        return [Variant(slug(prompt), prompt) for prompt in prompts]
+        return [Variant(slug(prompt), prompt) for prompt in options.prompts]
     variants: list[Variant] = []
     left: list[str] = []
     for number in range(options.per_image):
         if not left or options.draw == "with_replacement":
-            left = list(prompts)
+            left = list(options.prompts)
         name = f"{number:04d}"
         place = derive_seed(options.base_seed, key, "", name) % len(left)
         variants.append(Variant(name, left.pop(place)))
@@ -101,16 +106,16 @@ def find_missing(store: Store | None, key: str, variants: list[Variant], *, retr
     absent = [variant for variant in variants if variant.name not in present]
     if retry_failed:
         return Missing(absent, len(variants) - len(absent), 0)
-    wanted = [variant for variant in absent if _is_wanted(store.find(key, variant.name))]
-    return Missing(wanted, len(variants) - len(absent), len(absent) - len(wanted))
+    untried = [variant for variant in absent if _may_be_tried(store.find(key, variant.name))]
+    return Missing(untried, len(variants) - len(absent), len(absent) - len(untried))
 
 
-def _is_wanted(failure: Row | None) -> bool:
+def _may_be_tried(failure: Row | None) -> bool:
     return failure is None or is_temporary(failure.reason)
 
 
 def slug(prompt: str) -> str:
-    """Make a variant's name of a prompt: lower case, words joined by dashes.
+    """Return a variant's name for a prompt: lower case, words joined by dashes.
 
     What is long, or loses letters on the way, ends in a digest of the prompt.
 

@@ -9,26 +9,26 @@ from albu_diffusemix.generate.reports import WORKER_DIED
 __all__ = ["WorkQueue"]
 
 _ALONE_AFTER = 2
-_GIVEN_UP_AFTER = 3
+_ABANDONED_AFTER = 3
 _MOST_IN_A_ROW = 8
 
 
 class WorkQueue:
     """The sources of a run, for workers that may die.
 
-    What a dead worker had in hand is handed out again. A source that was in hand at two deaths is handed out alone, so
-    that a third death has one culprit, which is given up.
+    What a dead worker had in progress is handed out again. A source that was in progress at two deaths is handed out
+    alone, so that a third death has one culprit, which is abandoned.
 
     Args:
         sources: What is to be handed out.
 
     Attributes:
-        given_up: Sources that killed their workers, each with the reason.
+        abandoned: Sources that killed their workers, each with the reason.
 
     """
 
     def __init__(self, sources: Iterable[SourceFile]) -> None:
-        self.given_up: list[tuple[SourceFile, str]] = []
+        self.abandoned: list[tuple[SourceFile, str]] = []
         self._queue = deque(sources)
         self._deaths: Counter[str] = Counter()
         self._in_a_row = 0
@@ -41,7 +41,7 @@ class WorkQueue:
 
         Args:
             most: How many at the most.
-            idle: Whether the worker has nothing else in hand; a suspect goes to such a worker only, and alone.
+            idle: Whether the worker has nothing else in progress; a suspect goes to such a worker only, and alone.
 
         """
         if self._queue and self.suspects(self._queue[0]):
@@ -52,14 +52,14 @@ class WorkQueue:
         return taken
 
     def suspects(self, source: SourceFile) -> bool:
-        """Tell whether a source must be handed out alone."""
+        """Return whether a source must be handed out alone."""
         return self._deaths[source.key] >= _ALONE_AFTER
 
-    def died(self, in_hand: Sequence[SourceFile], cause: str) -> None:
-        """Take back what a dead worker had in hand.
+    def died(self, in_progress: Sequence[SourceFile], cause: str) -> None:
+        """Take back what a dead worker had in progress.
 
         Args:
-            in_hand: Sources that it was given and had not done.
+            in_progress: Sources that it was given and had not done.
             cause: How it ended, such as "signal 9".
 
         Raises:
@@ -72,13 +72,13 @@ class WorkQueue:
                 f"workers died {self._in_a_row} times ({cause}) and nothing was made in between: "
                 "is there enough memory? Try fewer --workers or a smaller batch_size in --backend"
             )
-        for source in reversed(in_hand):
+        for source in reversed(in_progress):
             self._deaths[source.key] += 1
-            if len(in_hand) == 1 and self._deaths[source.key] >= _GIVEN_UP_AFTER:
-                self.given_up.append((source, f"{WORKER_DIED} {_GIVEN_UP_AFTER} times ({cause})"))
+            if len(in_progress) == 1 and self._deaths[source.key] >= _ABANDONED_AFTER:
+                self.abandoned.append((source, f"{WORKER_DIED} {_ABANDONED_AFTER} times ({cause})"))
             else:
                 self._queue.appendleft(source)
 
     def made(self) -> None:
-        """Hear that something was made: workers do live."""
+        """Count that something was made: workers do live."""
         self._in_a_row = 0

@@ -110,18 +110,7 @@ class Store:
         root = Path(path)
         if not (root / store_json.STORE_JSON).exists():
             _lay_out(root, recipe, provenance or {})
-        store_json.admit(root, recipe, allow_mixed=allow_mixed)
-        repaired = recover(root, store_json.load(root))
-        if repaired:
-            warnings.warn(
-                f"{root} was damaged in {len(repaired)} place(s), the first: {repaired[0]}. It was repaired; what was "
-                "lost is missing now, and can be made again.",
-                stacklevel=2,
-            )
-        store = cls(root)
-        store._recipe = recipe
-        store._snapshot = _Snapshot.of(root)
-        return store
+        return cls._recovered(root, store_json.admit(root, recipe, allow_mixed=allow_mixed), recipe)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Store":
@@ -134,7 +123,31 @@ class Store:
 
         """
         store = cls(path)
-        store._snapshot = _Snapshot.of(store.path)
+        store._snapshot = _Snapshot.of(store.path, store_json.load(store.path))
+        return store
+
+    @classmethod
+    def recover(cls, path: str | os.PathLike[str]) -> "Store":
+        """Open a store once what dead writers left behind is salvaged and damaged parts are repaired, as `create` does.
+
+        Raises:
+            StoreError: There is no store, it is damaged, of a newer format, or cannot be read or written.
+
+        """
+        return cls._recovered(Path(path), store_json.load(Path(path)))
+
+    @classmethod
+    def _recovered(cls, root: Path, fields: dict[str, Any], recipe: Recipe | None = None) -> "Store":
+        repaired = recover(root, fields)
+        if repaired:
+            warnings.warn(
+                f"{root} was damaged in {len(repaired)} place(s), the first: {repaired[0]}. It was repaired; what was "
+                "lost is missing now, and can be made again.",
+                stacklevel=3,
+            )
+        store = cls(root)
+        store._recipe = recipe
+        store._snapshot = _Snapshot.of(root, fields)
         return store
 
     @classmethod
@@ -264,7 +277,7 @@ class Store:
             StoreError: It cannot be written, or a part cannot be read.
 
         """
-        damaged = merge(self.path, store_json.load(self.path))
+        damaged = merge(self.path, self._now.fields)
         if damaged:
             warnings.warn(
                 f"{len(damaged)} problem(s) in {self.path}, the first: {damaged[0]}. Its index was made again.",
@@ -311,7 +324,7 @@ class Store:
     @property
     def _now(self) -> "_Snapshot":
         if self._snapshot is None:
-            self._snapshot = _Snapshot.of(self.path)
+            self._snapshot = _Snapshot.of(self.path, store_json.load(self.path))
         return self._snapshot
 
 
@@ -320,8 +333,7 @@ class _Snapshot(NamedTuple):
     catalog: Catalog
 
     @classmethod
-    def of(cls, root: Path) -> "_Snapshot":
-        fields = store_json.load(root)
+    def of(cls, root: Path, fields: dict[str, Any]) -> "_Snapshot":
         catalog = Catalog(root, fields)
         if catalog.problems:
             warnings.warn(

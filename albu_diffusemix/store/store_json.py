@@ -113,30 +113,32 @@ def check_fields(fields: dict[str, Any], where: str) -> None:
         raise StoreError(f"{where} is not one of format version {VERSION}: {error}") from error
 
 
-def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> None:
-    """Compare the recipe with the store's, and record it there if it differs and that is allowed.
+def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> dict[str, Any]:
+    """Compare the recipe with the store's, record it there if it differs and that is allowed, and return store.json.
 
     Raises:
         StoreError: It differs; the message lists the differences.
 
     """
     with locked(root):
-        _admit(root, load(root), recipe.to_json(), allow_mixed=allow_mixed)
+        return _admit(root, load(root), recipe.to_json(), allow_mixed=allow_mixed)
 
 
-def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_mixed: bool) -> None:
+def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_mixed: bool) -> dict[str, Any]:
     current = {**fields, "version": VERSION, "needs": fields.get("needs", [])}
     if wanted == fields["recipe"] or wanted in fields["mixed"]:
         if current != fields:
             _write(root, current)
-        return
+        return current
     if not allow_mixed:
         differences = describe_differences(fields["recipe"], wanted)
         raise StoreError(
             f"{root} was made with other parameters ({differences}): "
             "use those, choose another folder, or allow mixed ones (--allow-mixed)",
         )
-    _write(root, {**current, "mixed": [*fields["mixed"], wanted]})
+    current["mixed"] = [*fields["mixed"], wanted]
+    _write(root, current)
+    return current
 
 
 def _write(root: Path, fields: Mapping[str, Any], *, keep: bool = False) -> None:
