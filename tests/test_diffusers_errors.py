@@ -98,8 +98,22 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(model, mon
     monkeypatch.setattr(settings, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
     with pytest.raises(ValueError, match=r"needs diffusers, not installed here: pip install 'albu-diffusemix\[diff"):
         backend_of(model)
-    with pytest.raises(ValueError, match="needs diffusers, peft"):
+    with pytest.raises(ValueError, match=r"^backend 'instruct_pix2pix' needs diffusers, peft"):
         backend_of(model, lora="a/b")
+    with pytest.raises(ValueError, match=r"^backend 'diffusers' needs diffusers, not installed here"):
+        backend_of(model, name="diffusers")
+
+
+@pytest.mark.parametrize("spec", ["diffusers", {"name": "diffusers", "model_id": None, "preset": "fast"}])
+def test_without_a_model_the_error_names_what_to_give(spec):
+    said = r"^backend 'diffusers' needs the option 'model_id', .*{'name': 'diffusers', 'model_id': 'owner/name'}"
+    with pytest.raises(ValueError, match=said):
+        create_backend(spec)
+
+
+def test_a_backend_is_shown_under_the_name_that_made_it(model):
+    assert repr(backend_of(model)) == f"InstructPix2Pix({str(model)!r}, preset='paper')"
+    assert repr(backend_of(model, name="diffusers", preset="fast")) == f"Diffusers({str(model)!r}, preset='fast')"
 
 
 @pytest.mark.parametrize(
@@ -239,6 +253,45 @@ def test_a_forked_process_is_told_what_to_do_instead_of_cuda(model, monkeypatch)
 def test_a_device_that_is_not_here_is_named(model):
     with pytest.raises(ValueError, match=r"device 'cuda:3' is not here \(CUDA devices: 0\)"):
         backend_of(model, device="cuda:3").generate([request()])
+
+
+MANY_OPTIONS = {
+    "size": 512,
+    "dtype": "bfloat16",
+    "guidance_scale": 5,
+    "strength": 0.5,
+    "template": "{prompt}!",
+    "lora": "a/b",
+    "lora_scale": 0.5,
+    "safety_checker": True,
+    "pipeline_kwargs": {"eta": 0.5},
+}
+OTHER_SAMPLER = {
+    "revision": "fp16",
+    "variant": "fp16",
+    "preset": "fast",
+    "num_inference_steps": 30,
+    "negative_prompt": "blurred",
+    "scheduler": {"name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True},
+}
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize(
+    ("model_id", "options", "fingerprint"),
+    [
+        (hub.PAPER_MODEL, {}, "instruct_pix2pix-1-2106a3bce005af7f"),
+        (hub.PAPER_MODEL, OTHER_SAMPLER, "instruct_pix2pix-1-9a2cc241d75f8404"),
+        ("someone/mine", MANY_OPTIONS, "instruct_pix2pix-1-9aa020bcb0b24f30"),
+    ],
+)
+@pytest.mark.parametrize("name", ["instruct_pix2pix", "diffusers"])
+def test_the_fingerprint_is_that_of_stores_made_before_under_both_names(name, model_id, options, fingerprint):
+    assert create_backend({"name": name, "model_id": model_id, **options}).fingerprint == fingerprint
+
+
+def test_the_papers_model_is_the_default_of_instruct_pix2pix():
+    assert repr(create_backend("instruct_pix2pix")) == "InstructPix2Pix('timbrooks/instruct-pix2pix', preset='paper')"
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ class _Entry(NamedTuple):
 
 
 _registry: dict[str, _Entry] = {
+    "diffusers": _Entry("albu_diffusemix.backends.diffusers:Diffusers", "albu-diffusemix[diffusers]"),
     "instruct_pix2pix": _Entry("albu_diffusemix.backends.diffusers:InstructPix2Pix", "albu-diffusemix[diffusers]"),
     "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "albu-diffusemix[onnx]"),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),

@@ -74,14 +74,14 @@ def fill_template(settings: Settings, prompt: str) -> str:
     return fill(PRESETS[settings.preset].template if settings.template is None else settings.template, prompt)
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings, backend: str) -> None:
     """Refuse what can never work.
 
     Raises:
         ValueError: A package is missing, or a value is not allowed; the message says which and what is.
 
     """
-    _check_packages(settings)
+    _check_packages(settings, backend)
     _check_model(settings)
     _check_choices(settings)
     _check_numbers(settings)
@@ -93,12 +93,12 @@ def check_settings(settings: Settings) -> None:
         raise ValueError(f"negative_prompt must be a string; got {negative_prompt!r}")  # noqa: TRY004  one type of error
 
 
-def _check_packages(settings: Settings) -> None:
+def _check_packages(settings: Settings, backend: str) -> None:
     needed = (*_PACKAGES, "peft") if settings.lora is not None else _PACKAGES
     missing = [package for package in needed if find_spec(package) is None]
     if missing:
         raise ValueError(
-            f"backend 'instruct_pix2pix' needs {', '.join(missing)}, not installed here: "
+            f"backend {backend!r} needs {', '.join(missing)}, not installed here: "
             "pip install 'albu-diffusemix[diffusers]'"
         )
 
