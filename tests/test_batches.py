@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, images_of, in_batches, loaded_pipeline, requests
-from onnx_models import onnx_backend
+from onnx_models import loaded_unet, onnx_backend
 
 from albu_diffusemix.backends.batches import Batches, is_out_of_memory
 
@@ -207,8 +207,8 @@ class Binding:
 
 
 def onnx_with_rows(folder, size, rows):
-    backend = onnx_models.in_batches(onnx_backend(folder, num_inference_steps=2, size=32), size)
-    unet = backend._editor()._unet
+    backend = in_batches(onnx_backend(folder, num_inference_steps=2, size=32), size)
+    unet = loaded_unet(backend)
     unet._session = Session(unet._session, rows)
     return backend
 

@@ -1,16 +1,18 @@
 """What is refused, and with which words; broken checkpoints; the fingerprint. Nothing here draws an image."""
 
+import inspect
 import json
 import shutil
 
 import huggingface_hub
+import numpy as np
 import pytest
 import tiny_models
 import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, request
 
-from albu_diffusemix.backends import create_backend
-from albu_diffusemix.backends.diffusers import hub, settings
+from albu_diffusemix.backends import create_backend, rules
+from albu_diffusemix.backends.diffusers import Diffusers, hub
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
@@ -52,16 +54,19 @@ def empty_cache(tmp_path, monkeypatch):
             {"image_guidance_scale": 0.99},
             r"image_guidance_scale must be at least 1: below it, .*guidance off.*got 0.99",
         ),
-        ({"strength": 1.5}, r"strength must lie in \(0, 1\].*got 1.5"),
+        ({"strength": 1.5}, r"strength must be a number in \(0, 1\].*got 1.5"),
         ({"scheduler": "DPMSolverSDEScheduler"}, r"scheduler must be one of DDIMScheduler, .*'DPMSolverSDEScheduler'"),
-        ({"template": "a picture"}, r"template must hold \{prompt\}.*got 'a picture'"),
+        ({"template": "a picture"}, r"template must be a string with \{prompt\} in it.*got 'a picture'"),
         ({"negative_prompt": ["a"]}, r"negative_prompt must be a string; got \['a'\]"),
-        ({"compile": "yes"}, r"compile must be one of True, False; got 'yes'"),
-        ({"channels_last": 1}, r"channels_last must be one of None, True, False; got 1"),
-        ({"lora": "/nowhere/lora"}, r"lora '/nowhere/lora' is neither a folder here nor a Hub id"),
+        ({"compile": "yes"}, r"compile must be True or False; got 'yes'"),
+        ({"channels_last": 1}, r"channels_last must be True or False; got 1"),
+        ({"lora": "/nowhere/lora"}, r"lora must be an existing file or folder, or a Hub id .*got '/nowhere/lora'"),
         ({"lora_scale": None, "lora": "a/b"}, r"lora_scale must be a finite number; got None"),
-        ({"model_id": "/nowhere/model"}, r"model_id '/nowhere/model' is neither a folder here nor a Hub id"),
-        ({"model_id": 3}, r"model_id 3 is neither"),
+        (
+            {"model_id": "/nowhere/model"},
+            r"model_id must be an existing folder that diffusers saved, or a Hub id .*got '/nowhere/model'",
+        ),
+        ({"model_id": 3}, r"model_id must be an existing folder .*got 3"),
         ({"pipeline_kwargs": {"prompt": "x"}}, r"pipeline_kwargs holds 'prompt', which the backend sets"),
         ({"pipeline_kwargs": {"strength": 1}}, r"pipeline_kwargs holds 'strength': give it to the backend itself"),
         ({"guidance": 4}, r"has no option 'guidance'; allowed: model_id, .*guidance_scale"),
@@ -70,6 +75,13 @@ def empty_cache(tmp_path, monkeypatch):
 def test_a_bad_value_is_refused_at_construction_with_what_is_allowed(model, options, message):
     with pytest.raises(ValueError, match=message):
         create_backend({"name": "instruct_pix2pix", "model_id": str(model), **options})
+
+
+@pytest.mark.parametrize("value", [object(), b"x", np.float32(3), {"name": "DDIMScheduler", "clip_sample": object()}])
+@pytest.mark.parametrize("name", list(inspect.signature(Diffusers).parameters))
+def test_a_value_that_no_spec_can_hold_is_refused_by_the_name_of_its_option(model, name, value):
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        Diffusers(**{"model_id": str(model), name: value})
 
 
 @pytest.mark.parametrize("prompt", ["", "  "])
@@ -94,8 +106,8 @@ def test_no_requests_load_nothing(model, monkeypatch):
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(model, monkeypatch):
-    found = settings.find_spec
-    monkeypatch.setattr(settings, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
+    found = rules.find_spec
+    monkeypatch.setattr(rules, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
     with pytest.raises(ValueError, match=r"needs diffusers, not installed here: pip install 'albu-diffusemix\[diff"):
         backend_of(model)
     with pytest.raises(ValueError, match=r"^backend 'instruct_pix2pix' needs diffusers, peft"):
@@ -142,7 +154,7 @@ def test_a_missing_tokenizer_and_a_missing_folder_are_named(copy):
     with pytest.raises(ValueError, match=r"tokenizer/merges.txt is missing"):
         backend_of(copy)
     shutil.rmtree(copy / "tokenizer")
-    with pytest.raises(ValueError, match=r"copy lacks the folder tokenizer/: model_index.json asks for a CLIPTokeniz"):
+    with pytest.raises(ValueError, match=r"copy has no folder tokenizer/: model_index.json asks for a CLIPTokeniz"):
         backend_of(copy)
 
 
@@ -158,7 +170,7 @@ def test_cut_off_weights_are_named_at_construction(copy, file, kept):
 @pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "tokenizer/tokenizer_config.json"])
 def test_a_broken_json_file_is_named_at_construction(copy, file):
     (copy / file).write_text('{"half": ')
-    with pytest.raises(ValueError, match=rf"{copy / file} is broken: not JSON"):
+    with pytest.raises(ValueError, match=rf"{copy / file} is broken: not valid JSON"):
         backend_of(copy)
 
 

@@ -1,35 +1,25 @@
 """Counterparts from any editing pipeline of diffusers; the paper's is InstructPix2Pix."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from albu_diffusemix.backends import Counterpart, Request
+from albu_diffusemix.backends import rules
 from albu_diffusemix.backends.diffusers.checkpoint import check_files, digest_lora, digest_weights
 from albu_diffusemix.backends.diffusers.families import call_arguments, editing_class
-from albu_diffusemix.backends.diffusers.hub import PAPER_MODEL, cached_folder, known_class
-from albu_diffusemix.backends.diffusers.settings import Settings, check_settings, fill_template
-from albu_diffusemix.backends.loaded_once import LoadedOnce
-from albu_diffusemix.backends.pixels import check_box, check_rgb, resize, to_counterpart
-from albu_diffusemix.backends.presets import PRESETS, check_prompt, choose_prompt
-from albu_diffusemix.prompts import PAPER_PROMPTS
-
-if TYPE_CHECKING:
-    from albu_diffusemix.backends.diffusers.drawing import Drawn, Model
+from albu_diffusemix.backends.diffusers.hub import PAPER_MODEL, known_class
+from albu_diffusemix.backends.diffusers.settings import PACKAGES, RULES, Settings, check_pipeline_kwargs
+from albu_diffusemix.backends.editing import EditingBackend, Editor, digest_facts, read_settings
+from albu_diffusemix.backends.model_files import cached_commit
+from albu_diffusemix.backends.presets import PRESETS
 
 __all__ = ["PRESETS", "VERSION", "Diffusers", "InstructPix2Pix"]
 
 VERSION = 1
 """Raised with every change of the code that changes pixels."""
 
-_BATCH_SIZE = 16  # on a GPU: more brings little at 256 px, and 512 px still fit into 24 GB
 
-
-class Diffusers:
+class Diffusers(EditingBackend):
     """An editing pipeline of diffusers that edits each image by its prompt: the generation step of the paper.
 
     It loads on the first `generate`, onto one device. The model sees each image as a square of `size`, enlarged or
@@ -87,7 +77,7 @@ class Diffusers:
 
     name: ClassVar[str] = "diffusers"
     default_model: ClassVar[str | None] = None
-    prompts: tuple[str, ...] = PAPER_PROMPTS
+    _settings: Settings
 
     def __init__(
         self,
@@ -114,42 +104,14 @@ class Diffusers:
         local_files_only: bool = False,  # noqa: FBT001, FBT002  as above
         pipeline_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        knobs = {
-            "num_inference_steps": num_inference_steps,
-            "guidance_scale": guidance_scale,
-            "image_guidance_scale": image_guidance_scale,
-            "strength": strength,
-            "negative_prompt": negative_prompt,
-        }
-        self._settings = Settings(
-            model_id=self._chosen(model_id),
-            revision=revision,
-            variant=variant,
-            dtype=dtype,
-            device=device,
-            size=size,
-            batch_size=batch_size,
-            preset=preset,
-            knobs={name: value for name, value in knobs.items() if value is not None},
-            scheduler=scheduler,
-            template=template,
-            lora=lora,
-            lora_scale=lora_scale,
-            compile=compile,
-            channels_last=channels_last,
-            safety_checker=safety_checker,
-            local_files_only=local_files_only,
-            pipeline_kwargs=dict(pipeline_kwargs or {}),
-        )
-        check_settings(self._settings, self.name)
-        _check_pipeline(self._settings)
-        self.fingerprint = _fingerprint(self._settings)
-        self._model = LoadedOnce(self._load)
+        model_id = self._chosen_model(model_id)
+        rules.check_packages(self.name, PACKAGES if lora is None else (*PACKAGES, "peft"), "diffusers")
+        settings = read_settings(Settings, locals(), RULES)  # the arguments above, by name
+        check_pipeline_kwargs(settings)
+        _check_pipeline(settings)
+        super().__init__(settings, _fingerprint(settings))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.model_id!r}, preset={self._settings.preset!r})"
-
-    def _chosen(self, model_id: str | None) -> str:
+    def _chosen_model(self, model_id: str | None) -> str:
         chosen = self.default_model if model_id is None else model_id
         if chosen is None:
             raise ValueError(
@@ -158,15 +120,8 @@ class Diffusers:
             )
         return chosen
 
-    @property
-    def batch_size(self) -> int:
-        """How many images are drawn at once: one on a CPU, where the bytes of an image would depend on its place."""
-        from albu_diffusemix.backends.torch_devices import choose_device  # noqa: PLC0415  imports torch
-
-        # torch divides each operation of a batch among threads, and rounds otherwise where their shares meet.
-        if choose_device(self._settings.device).type == "cpu":
-            return 1
-        return self._settings.batch_size or _BATCH_SIZE
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings.model_id!r}, preset={self._settings.preset!r})"
 
     @property
     def uses_gpu(self) -> bool:
@@ -174,7 +129,7 @@ class Diffusers:
         return self._settings.device not in ("cpu", "mps")
 
     def provenance(self) -> dict[str, str]:
-        """Say what bits depend on beside the fingerprint: device, dtype, threads of a CPU, versions, commit.
+        """Return what bits depend on beside the fingerprint: device, dtype, threads of a CPU, versions, commit.
 
         Raises:
             ValueError: The device is not here.
@@ -184,47 +139,17 @@ class Diffusers:
 
         device = torch_devices.choose_device(self._settings.device)
         facts = torch_devices.provenance(device, torch_devices.choose_dtype(self._settings.dtype, device))
-        snapshot = None if self._settings.is_local else cached_folder(self._settings)
-        return facts if snapshot is None else {**facts, "commit": snapshot.name}
+        return {**facts, **cached_commit(self._settings.model_id, self._settings.revision)}
 
-    def check_prompt(self, prompt: str) -> None:
-        """Raise ValueError for an empty prompt; the model takes any other."""
-        check_prompt(prompt)
+    def _is_on_gpu(self) -> bool:
+        from albu_diffusemix.backends.torch_devices import choose_device  # noqa: PLC0415  imports torch
 
-    def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
-        """Edit each request's image and cut out its box.
+        return choose_device(self._settings.device).type != "cpu"
 
-        Args:
-            requests (Sequence[Request]): Images `(H, W, 3)` uint8 RGB of any size from 1x1 up, only read. A prompt of
-                None is chosen among `prompts` by the request's seed.
-
-        Returns:
-            list[Counterpart]: One for each request, in order: C-contiguous and "ok"; or "nonfinite" (the model gave
-                NaN), "blank" (one colour, from an image that is not) or "nsfw" (flagged by the safety checker).
-
-        Raises:
-            ValueError: A request is wrong, or the model cannot be loaded.
-            RuntimeError: The memory does not suffice for one image, see also MemoryError.
-
-        """
-        if not requests:
-            return []
-        for request in requests:
-            check_rgb(request.image)
-            check_box(request.box, request.image)
-        prompts = [choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
-        for prompt in prompts:
-            self.check_prompt(prompt)
-        model = self._model()
-        drawn = _draw(
-            model, requests, [fill_template(self._settings, prompt) for prompt in prompts], self._settings.size
-        )
-        return [_counterpart(*made) for made in zip(requests, prompts, drawn, strict=True)]
-
-    def _load(self) -> "Model":
+    def _load_editor(self) -> Editor:
         from albu_diffusemix.backends.diffusers.loading import load  # noqa: PLC0415  seconds
 
-        return load(self._settings, self.batch_size)
+        return load(self._settings)
 
 
 class InstructPix2Pix(Diffusers):
@@ -266,28 +191,11 @@ def _fingerprint(settings: Settings) -> str:
         "dtype": settings.dtype,
         "size": settings.size,
         "preset": settings.preset,
-        "knobs": settings.knobs,
+        "knobs": settings.call_options,
         "scheduler": settings.scheduler,
-        "template": fill_template(settings, "{prompt}"),
+        "template": settings.or_preset("template"),
         "lora": lora and [lora, settings.lora_scale],
         "safety_checker": settings.safety_checker,
-        "pipeline_kwargs": settings.pipeline_kwargs,
+        "pipeline_kwargs": settings.pipeline_kwargs or {},
     }
-    text = json.dumps(facts, sort_keys=True, default=dict)
-    return f"instruct_pix2pix-{VERSION}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
-
-
-def _draw(model: "Model", requests: Sequence[Request], prompts: list[str], size: int) -> "list[Drawn]":
-    from albu_diffusemix.backends.diffusers.drawing import Wanted  # noqa: PLC0415  imports torch
-
-    squares = [np.ascontiguousarray(resize(request.image, size, size)) for request in requests]
-    return model.draw(
-        [
-            Wanted(square, prompt, request.seed)
-            for square, prompt, request in zip(squares, prompts, requests, strict=True)
-        ]
-    )
-
-
-def _counterpart(request: Request, prompt: str, drawn: "Drawn") -> Counterpart:
-    return Counterpart(None, "nsfw", prompt) if drawn.flagged else to_counterpart(request, prompt, drawn.image)
+    return digest_facts(f"instruct_pix2pix-{VERSION}", facts)
