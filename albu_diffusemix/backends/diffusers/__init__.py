@@ -191,7 +191,7 @@ def _fingerprint(settings: Settings) -> str:
         "dtype": settings.dtype,
         "size": settings.size,
         "preset": settings.preset,
-        "knobs": settings.call_options,
+        "knobs": settings.call_options,  # keys stay as they are: fingerprints of stores depend on them
         "scheduler": settings.scheduler,
         "template": settings.or_preset("template"),
         "lora": lora and [lora, settings.lora_scale],

@@ -28,6 +28,9 @@ class Onnx(EditingBackend):
     noise are the same. Images are sized as there. On a CPU the same request gives the same bytes whatever its
     neighbours, their order and number.
 
+    The arguments that are not listed here mean the same as those of `Diffusers`: `revision`, `batch_size`, `preset`,
+    `num_inference_steps`, `guidance_scale`, `image_guidance_scale`, `negative_prompt`, `template`, `local_files_only`.
+
     Sources: DiffuseMix (CVPR 2024), section 3.2 and section 4; InstructPix2Pix, https://arxiv.org/abs/2211.09800.
 
     Args:
@@ -42,8 +45,6 @@ class Onnx(EditingBackend):
         scheduler: The sampler by its name in diffusers, "DDIMScheduler", "DPMSolverMultistepScheduler",
             "EulerAncestralDiscreteScheduler" or "EulerDiscreteScheduler", or a mapping with `name` and the options to
             change. Default: None, the preset's or the folder's.
-        revision, batch_size, preset, num_inference_steps, guidance_scale, image_guidance_scale, negative_prompt,
-            template, local_files_only: As for the backend "instruct_pix2pix".
 
     Raises:
         ValueError: A package is missing, a value is not allowed, or a file is missing. What needs the graphs themselves
