@@ -49,6 +49,7 @@ def empty_cache(tmp_path, monkeypatch):
         ({"num_inference_steps": 2.5}, r"num_inference_steps must be a whole number of at least 1; got 2.5"),
         ({"guidance_scale": "4"}, r"guidance_scale must be a finite number; got '4'"),
         ({"guidance_scale": float("nan")}, r"guidance_scale must be a finite number; got nan"),
+        ({"guidance_scale": 10**400}, r"guidance_scale must be a finite number; got 1000"),
         ({"guidance_scale": 1.0}, r"guidance_scale must be above 1: at 1 and below, .*guidance off.*got 1.0"),
         (
             {"image_guidance_scale": 0.99},
