@@ -10,8 +10,7 @@ from PIL import Image
 from skimage import data
 
 from albu_diffusemix.backends import Request, create_backend
-from albu_diffusemix.backends.diffusers import _draw
-from albu_diffusemix.backends.diffusers.loading import load
+from albu_diffusemix.backends.editing import Model
 
 SIDE = 64
 PHOTOGRAPHS = [
@@ -75,16 +74,16 @@ def to_bytes(images):
 
 
 def in_batches(backend, size):
-    """The backend with batches of that size, as on a GPU: on a CPU it draws image by image."""
-    model = load(backend._settings, size)
+    """The backend with batches of that size, as on a GPU: on a CPU it edits image by image."""
+    model = Model(backend._load_editor(), size)
     backend._model = lambda: model
     return backend
 
 
 def drawn_by(backend, wanted):
-    """What the model draws, before it is rounded to 8 bits."""
-    prompts = [TEMPLATE.format(one.prompt) for one in wanted]
-    return np.stack([one.image for one in _draw(backend._model(), wanted, prompts, backend._settings.size)])
+    """What the model of any backend draws, before it is rounded to 8 bits."""
+    outputs = backend._model().edit([backend._model_input(one, one.prompt) for one in wanted])
+    return np.stack([one.image for one in outputs])
 
 
 @contextlib.contextmanager
@@ -102,7 +101,7 @@ def threads(count):
 
 def loaded_pipeline(backend):
     """The pipeline inside of a backend, loaded."""
-    return backend._model()._editor._pipeline
+    return backend._model().editor._pipeline
 
 
 def rows_through(module):

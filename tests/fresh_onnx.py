@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from diffusion_tools import THIRD_PARTY_WARNINGS, drawn_by, requests
 from job_files import bytes_written, content, make_data, wait_for
-from onnx_models import ONE_THREAD, drawn_by_onnx, onnx_backend, save_smallest, torch_backend
+from onnx_models import ONE_THREAD, onnx_backend, save_smallest, torch_backend
 
 from albu_diffusemix.cli import main
 
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(folder, whole):
 
 def test_the_default_exporter_gives_graphs_that_draw_as_torch(folder):
     wanted = requests(2)
-    made = drawn_by_onnx(onnx_backend(folder, num_inference_steps=3), wanted)
+    made = drawn_by(onnx_backend(folder, num_inference_steps=3), wanted)
     expected = drawn_by(torch_backend(folder, num_inference_steps=3), wanted)
     assert np.abs(made - expected).max() <= 1e-5
 

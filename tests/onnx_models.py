@@ -2,7 +2,6 @@
 
 import shutil
 
-import numpy as np
 import tiny_models
 import torch
 from diffusers import (
@@ -15,7 +14,6 @@ from diffusion_tools import SIDE, backend_of
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from albu_diffusemix.backends import create_backend
-from albu_diffusemix.backends.onnx import _load
 from albu_diffusemix.backends.onnx.export import export_onnx
 
 ONE_THREAD = {"intra_op_num_threads": 1}
@@ -84,16 +82,9 @@ def torch_backend(folder, **options):
     return backend_of(folder / "torch", **options)
 
 
-def drawn_by_onnx(backend, wanted):
-    """What the model draws, before it is rounded to 8 bits."""
-    return np.stack(backend._draw(wanted, [one.prompt for one in wanted]))
-
-
-def in_batches(backend, size):
-    """The backend with batches of that size, as on a GPU: on a CPU it draws image by image."""
-    editor = _load(backend._settings, size)
-    backend._editor = lambda: editor
-    return backend
+def loaded_unet(backend):
+    """The graph of the UNet inside of a backend, loaded."""
+    return backend._model().editor._unet
 
 
 def copy_of(folder, to):

@@ -1,6 +1,8 @@
 """Batches of one size, halved where they do not fit into memory: by themselves, and with both backends' models."""
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx_models
@@ -8,9 +10,10 @@ import pytest
 import tiny_models
 import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, images_of, in_batches, loaded_pipeline, requests
-from onnx_models import onnx_backend
+from onnx_models import loaded_unet, onnx_backend
 
 from albu_diffusemix.backends.batches import Batches, is_out_of_memory
+from albu_diffusemix.backends.editing import Editor, Model
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
@@ -104,6 +107,33 @@ def test_any_other_error_goes_up_at_once(error):
     assert raised.value is error
     assert not is_out_of_memory(error)
     assert draw.sizes == [4]
+
+
+class Meeting(Editor):
+    """Each call waits inside for another one; without it both fail."""
+
+    def __init__(self, *, takes_threads):
+        self.takes_threads = takes_threads
+        self.barrier = threading.Barrier(2)
+
+    def edit(self, inputs):
+        self.barrier.wait(20 if self.takes_threads else 0.5)
+        return list(inputs)
+
+
+def called_twice_at_once(editor):
+    model = Model(editor, 1)
+    with ThreadPoolExecutor(2) as pool:
+        return [future.exception() for future in [pool.submit(model.edit, [number]) for number in range(2)]]
+
+
+def test_an_editor_that_takes_threads_is_called_by_several_at_once():
+    assert called_twice_at_once(Meeting(takes_threads=True)) == [None, None]
+
+
+def test_any_other_editor_is_called_by_one_thread_at_a_time():
+    errors = called_twice_at_once(Meeting(takes_threads=False))
+    assert [type(error) for error in errors] == [threading.BrokenBarrierError] * 2
 
 
 HINT = r"^out of memory on one image: set a smaller size"
@@ -207,8 +237,8 @@ class Binding:
 
 
 def onnx_with_rows(folder, size, rows):
-    backend = onnx_models.in_batches(onnx_backend(folder, num_inference_steps=2, size=32), size)
-    unet = backend._editor()._unet
+    backend = in_batches(onnx_backend(folder, num_inference_steps=2, size=32), size)
+    unet = loaded_unet(backend)
     unet._session = Session(unet._session, rows)
     return backend
 

@@ -19,6 +19,7 @@ from diffusion_tools import (
     THIRD_PARTY_WARNINGS,
     backend_of,
     call_stock,
+    drawn_by,
     images_of,
     in_batches,
     loaded_pipeline,
@@ -34,7 +35,6 @@ from PIL import Image
 from albu_diffusemix import DiffuseMix
 from albu_diffusemix.backends import torch_devices
 from albu_diffusemix.backends.diffusers import PRESETS
-from albu_diffusemix.backends.diffusers.drawing import Wanted
 from albu_diffusemix.backends.diffusers.settings import SCHEDULERS
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.images import read_image
@@ -81,11 +81,10 @@ def test_a_preset_is_bit_equal_to_the_stock_pipeline_with_its_parameters(model, 
 
 
 def test_the_two_pass_form_of_fastest_is_the_stock_pipelines_three_passes_but_for_rounding(model):
-    wanted = [Wanted(PHOTOGRAPHS[0], TEMPLATE.format("snowy"), 5)]
-    [drawn] = backend_of(model, preset="fastest")._model().draw(wanted)
+    [drawn] = drawn_by(backend_of(model, preset="fastest"), [request(seed=5)])
     arguments = {"num_inference_steps": 10, "guidance_scale": 4.0, "image_guidance_scale": 1.0}
     [expected] = call_stock(stock_pipeline(model, DPM), [request(seed=5)], **arguments)
-    np.testing.assert_allclose(drawn.image, expected, atol=2e-4)
+    np.testing.assert_allclose(drawn, expected, atol=2e-4)
 
 
 def test_all_presets_are_tested():

@@ -1,16 +1,18 @@
 """What is refused, and with which words; broken checkpoints; the fingerprint. Nothing here draws an image."""
 
+import inspect
 import json
 import shutil
 
 import huggingface_hub
+import numpy as np
 import pytest
 import tiny_models
 import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, request
 
-from albu_diffusemix.backends import create_backend
-from albu_diffusemix.backends.diffusers import hub, settings
+from albu_diffusemix.backends import create_backend, rules
+from albu_diffusemix.backends.diffusers import Diffusers, hub
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
@@ -47,21 +49,25 @@ def empty_cache(tmp_path, monkeypatch):
         ({"num_inference_steps": 2.5}, r"num_inference_steps must be a whole number of at least 1; got 2.5"),
         ({"guidance_scale": "4"}, r"guidance_scale must be a finite number; got '4'"),
         ({"guidance_scale": float("nan")}, r"guidance_scale must be a finite number; got nan"),
+        ({"guidance_scale": 10**400}, r"guidance_scale must be a finite number; got 1000"),
         ({"guidance_scale": 1.0}, r"guidance_scale must be above 1: at 1 and below, .*guidance off.*got 1.0"),
         (
             {"image_guidance_scale": 0.99},
             r"image_guidance_scale must be at least 1: below it, .*guidance off.*got 0.99",
         ),
-        ({"strength": 1.5}, r"strength must lie in \(0, 1\].*got 1.5"),
+        ({"strength": 1.5}, r"strength must be a number in \(0, 1\].*got 1.5"),
         ({"scheduler": "DPMSolverSDEScheduler"}, r"scheduler must be one of DDIMScheduler, .*'DPMSolverSDEScheduler'"),
-        ({"template": "a picture"}, r"template must hold \{prompt\}.*got 'a picture'"),
+        ({"template": "a picture"}, r"template must be a string with \{prompt\} in it.*got 'a picture'"),
         ({"negative_prompt": ["a"]}, r"negative_prompt must be a string; got \['a'\]"),
-        ({"compile": "yes"}, r"compile must be one of True, False; got 'yes'"),
-        ({"channels_last": 1}, r"channels_last must be one of None, True, False; got 1"),
-        ({"lora": "/nowhere/lora"}, r"lora '/nowhere/lora' is neither a folder here nor a Hub id"),
+        ({"compile": "yes"}, r"compile must be True or False; got 'yes'"),
+        ({"channels_last": 1}, r"channels_last must be True or False; got 1"),
+        ({"lora": "/nowhere/lora"}, r"lora must be an existing file or folder, or a Hub id .*got '/nowhere/lora'"),
         ({"lora_scale": None, "lora": "a/b"}, r"lora_scale must be a finite number; got None"),
-        ({"model_id": "/nowhere/model"}, r"model_id '/nowhere/model' is neither a folder here nor a Hub id"),
-        ({"model_id": 3}, r"model_id 3 is neither"),
+        (
+            {"model_id": "/nowhere/model"},
+            r"model_id must be an existing folder that diffusers saved, or a Hub id .*got '/nowhere/model'",
+        ),
+        ({"model_id": 3}, r"model_id must be an existing folder .*got 3"),
         ({"pipeline_kwargs": {"prompt": "x"}}, r"pipeline_kwargs holds 'prompt', which the backend sets"),
         ({"pipeline_kwargs": {"strength": 1}}, r"pipeline_kwargs holds 'strength': give it to the backend itself"),
         ({"guidance": 4}, r"has no option 'guidance'; allowed: model_id, .*guidance_scale"),
@@ -70,6 +76,13 @@ def empty_cache(tmp_path, monkeypatch):
 def test_a_bad_value_is_refused_at_construction_with_what_is_allowed(model, options, message):
     with pytest.raises(ValueError, match=message):
         create_backend({"name": "instruct_pix2pix", "model_id": str(model), **options})
+
+
+@pytest.mark.parametrize("value", [object(), b"x", np.float32(3), {"name": "DDIMScheduler", "clip_sample": object()}])
+@pytest.mark.parametrize("name", list(inspect.signature(Diffusers).parameters))
+def test_a_value_that_no_spec_can_hold_is_refused_by_the_name_of_its_option(model, name, value):
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        Diffusers(**{"model_id": str(model), name: value})
 
 
 @pytest.mark.parametrize("prompt", ["", "  "])
@@ -94,12 +107,26 @@ def test_no_requests_load_nothing(model, monkeypatch):
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(model, monkeypatch):
-    found = settings.find_spec
-    monkeypatch.setattr(settings, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
+    found = rules.find_spec
+    monkeypatch.setattr(rules, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
     with pytest.raises(ValueError, match=r"needs diffusers, not installed here: pip install 'albu-diffusemix\[diff"):
         backend_of(model)
-    with pytest.raises(ValueError, match="needs diffusers, peft"):
+    with pytest.raises(ValueError, match=r"^backend 'instruct_pix2pix' needs diffusers, peft"):
         backend_of(model, lora="a/b")
+    with pytest.raises(ValueError, match=r"^backend 'diffusers' needs diffusers, not installed here"):
+        backend_of(model, name="diffusers")
+
+
+@pytest.mark.parametrize("spec", ["diffusers", {"name": "diffusers", "model_id": None, "preset": "fast"}])
+def test_without_a_model_the_error_names_what_to_give(spec):
+    said = r"^backend 'diffusers' needs the option 'model_id', .*{'name': 'diffusers', 'model_id': 'owner/name'}"
+    with pytest.raises(ValueError, match=said):
+        create_backend(spec)
+
+
+def test_a_backend_is_shown_under_the_name_that_made_it(model):
+    assert repr(backend_of(model)) == f"InstructPix2Pix({str(model)!r}, preset='paper')"
+    assert repr(backend_of(model, name="diffusers", preset="fast")) == f"Diffusers({str(model)!r}, preset='fast')"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +155,7 @@ def test_a_missing_tokenizer_and_a_missing_folder_are_named(copy):
     with pytest.raises(ValueError, match=r"tokenizer/merges.txt is missing"):
         backend_of(copy)
     shutil.rmtree(copy / "tokenizer")
-    with pytest.raises(ValueError, match=r"copy lacks the folder tokenizer/: model_index.json asks for a CLIPTokeniz"):
+    with pytest.raises(ValueError, match=r"copy has no folder tokenizer/: model_index.json asks for a CLIPTokeniz"):
         backend_of(copy)
 
 
@@ -144,7 +171,7 @@ def test_cut_off_weights_are_named_at_construction(copy, file, kept):
 @pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "tokenizer/tokenizer_config.json"])
 def test_a_broken_json_file_is_named_at_construction(copy, file):
     (copy / file).write_text('{"half": ')
-    with pytest.raises(ValueError, match=rf"{copy / file} is broken: not JSON"):
+    with pytest.raises(ValueError, match=rf"{copy / file} is broken: not valid JSON"):
         backend_of(copy)
 
 
@@ -239,6 +266,45 @@ def test_a_forked_process_is_told_what_to_do_instead_of_cuda(model, monkeypatch)
 def test_a_device_that_is_not_here_is_named(model):
     with pytest.raises(ValueError, match=r"device 'cuda:3' is not here \(CUDA devices: 0\)"):
         backend_of(model, device="cuda:3").generate([request()])
+
+
+MANY_OPTIONS = {
+    "size": 512,
+    "dtype": "bfloat16",
+    "guidance_scale": 5,
+    "strength": 0.5,
+    "template": "{prompt}!",
+    "lora": "a/b",
+    "lora_scale": 0.5,
+    "safety_checker": True,
+    "pipeline_kwargs": {"eta": 0.5},
+}
+OTHER_SAMPLER = {
+    "revision": "fp16",
+    "variant": "fp16",
+    "preset": "fast",
+    "num_inference_steps": 30,
+    "negative_prompt": "blurred",
+    "scheduler": {"name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True},
+}
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize(
+    ("model_id", "options", "fingerprint"),
+    [
+        (hub.PAPER_MODEL, {}, "instruct_pix2pix-1-2106a3bce005af7f"),
+        (hub.PAPER_MODEL, OTHER_SAMPLER, "instruct_pix2pix-1-9a2cc241d75f8404"),
+        ("someone/mine", MANY_OPTIONS, "instruct_pix2pix-1-9aa020bcb0b24f30"),
+    ],
+)
+@pytest.mark.parametrize("name", ["instruct_pix2pix", "diffusers"])
+def test_the_fingerprint_is_that_of_stores_made_before_under_both_names(name, model_id, options, fingerprint):
+    assert create_backend({"name": name, "model_id": model_id, **options}).fingerprint == fingerprint
+
+
+def test_the_papers_model_is_the_default_of_instruct_pix2pix():
+    assert repr(create_backend("instruct_pix2pix")) == "InstructPix2Pix('timbrooks/instruct-pix2pix', preset='paper')"
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_text_to_image_checkpoint_becomes_image_to_image(models):
     np.testing.assert_array_equal(made, expected)
 
 
-def test_strength_says_how_much_is_drawn_anew(models):
+def test_strength_says_how_much_of_the_image_is_replaced(models):
     weak, strong = (
         images_of(backend_of(models["img2img"], **{**IMG2IMG, "strength": strength}).generate([request()]))[0]
         for strength in (0.2, 1.0)
@@ -90,7 +90,7 @@ def test_strength_says_how_much_is_drawn_anew(models):
     assert np.abs(weak.astype(int) - strong).mean() > 1
 
 
-def test_without_knobs_the_pipelines_own_defaults_hold(models):
+def test_without_options_the_pipelines_own_defaults_hold(models):
     backend = backend_of(models["xl_img2img"])
     expected = expected_of(models["xl_img2img"], [request()], {})
     np.testing.assert_array_equal(images_of(backend.generate([request()])), expected)

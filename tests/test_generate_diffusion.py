@@ -68,6 +68,25 @@ def test_another_batch_size_or_device_goes_on_with_the_store_and_other_steps_do_
     assert "was made with other parameters (" in capsys.readouterr().err
 
 
+def test_a_store_made_as_instruct_pix2pix_goes_on_as_diffusers(folder, whole, capsys):
+    assert main(command(folder, "whole.dm", name="diffusers")) == 0
+    assert "0 to be made" in capsys.readouterr().out
+    assert content(folder / "whole.dm") == whole
+    assert Store.open(folder / "whole.dm").recipe.backend["name"] == "instruct_pix2pix"
+
+
+def test_diffusers_makes_the_same_bytes_and_its_name_stands_in_the_recipe(folder, whole):
+    assert main(command(folder, "other.dm", name="diffusers")) == 0
+    assert content(folder / "other.dm") == whole
+    assert Store.open(folder / "other.dm").recipe.backend["name"] == "diffusers"
+
+
+def test_diffusers_without_a_model_ends_before_any_work_with_what_to_give(folder, capsys):
+    assert main(["generate", str(folder / "data"), "-o", str(folder / "never.dm"), "--backend", "diffusers"]) == 2
+    assert "backend 'diffusers' needs the option 'model_id'" in capsys.readouterr().err
+    assert not (folder / "never.dm").exists()
+
+
 def test_the_similarity_filter_rejects_and_says_why(folder, whole):
     clip = ["--similarity-model", str(folder / "clip")]
     assert main(command(folder, "like.dm", "--similarity", "-1", "1", *clip)) == 0
@@ -92,8 +111,9 @@ def test_a_wrong_filter_is_refused_before_any_work(folder, capsys, options, mess
     assert not (folder / "never.dm").exists()
 
 
-def test_the_estimate_is_measured_on_a_few_batches_and_writes_nothing(folder, capsys):
-    assert main(command(folder, "never.dm", "--dry-run")) == 0
+@pytest.mark.parametrize("name", ["instruct_pix2pix", "diffusers"])
+def test_the_estimate_is_measured_on_a_few_batches_and_writes_nothing(folder, capsys, name):
+    assert main(command(folder, "never.dm", "--dry-run", name=name)) == 0
     assert f"{SOURCES * PER_IMAGE} to be made" in (out := capsys.readouterr().out)
     assert "Time: " in out
     assert "nothing was written" in out

@@ -12,13 +12,15 @@ from diffusion_tools import (
     SIDE,
     THIRD_PARTY_WARNINGS,
     call_stock,
+    drawn_by,
     images_of,
+    in_batches,
     request,
     requests,
     stock_pipeline,
     to_bytes,
 )
-from onnx_models import drawn_by_onnx, in_batches, onnx_backend, torch_backend
+from onnx_models import loaded_unet, onnx_backend, torch_backend
 
 from albu_diffusemix.backends import create_backend
 from albu_diffusemix.backends.onnx import sessions
@@ -63,7 +65,7 @@ def assert_draws_as_stock(folder, stocks, name, wanted, steps, size=SIDE, batch_
     scheduler = {"name": name, **SCHEDULERS[name]}
     backend = onnx_backend(folder, num_inference_steps=steps, scheduler=scheduler, size=size)
     in_batches(backend, batch_size or len(wanted))
-    made = drawn_by_onnx(backend, wanted)
+    made = drawn_by(backend, wanted)
     expected = call_stock(stocks[name], wanted, num_inference_steps=steps, guidance_scale=4.0, image_guidance_scale=1.5)
     assert made.shape == (len(wanted), size, size, 3)
     assert np.abs(made - expected).max() <= (ONE_STEP if steps == 1 else BOUND)
@@ -107,7 +109,7 @@ def test_an_image_of_any_size_is_sized_as_for_torch(folder):
 
 def test_the_network_sees_batches_of_one_size_alone(folder, monkeypatch):
     backend = in_batches(onnx_backend(folder, num_inference_steps=1), 4)
-    unet, rows = backend._editor()._unet, []
+    unet, rows = loaded_unet(backend), []
     run = unet.run
     monkeypatch.setattr(unet, "run", lambda inputs: rows.append(inputs["sample"].shape()[0]) or run(inputs))
     backend.generate(requests(6))
@@ -132,7 +134,7 @@ def test_a_counterpart_has_the_box_of_its_source(quick):
 
 
 def test_a_model_that_gives_nan_or_one_colour_has_no_counterpart(quick, monkeypatch):
-    loaded = quick._editor()
+    loaded = quick._model().editor
     for value, status in ((np.nan, "nonfinite"), (0.0, "blank")):
         monkeypatch.setattr(
             loaded, "_decode", lambda latents, v=value: [np.full((64, 64, 3), v, np.float32)] * len(latents)
@@ -163,7 +165,7 @@ def test_it_says_what_its_bits_depend_on(quick):
 def test_the_batch_size_is_one_on_a_cpu_whatever_is_given(folder, monkeypatch):
     backend = onnx_backend(folder, num_inference_steps=1, batch_size=4)
     assert backend.batch_size == 1
-    unet, rows = backend._editor()._unet, []
+    unet, rows = loaded_unet(backend), []
     run = unet.run
     monkeypatch.setattr(unet, "run", lambda inputs: rows.append(inputs["sample"].shape()[0]) or run(inputs))
     backend.generate(requests(2))

@@ -3,13 +3,15 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import onnx
 import onnx_models
 import pytest
 from diffusion_tools import SIDE, THIRD_PARTY_WARNINGS, images_of, request
-from onnx_models import graphs_backend, onnx_backend
+from onnx_models import graphs_backend, loaded_unet, onnx_backend
 
 from albu_diffusemix.backends.onnx import Onnx
 from albu_diffusemix.backends.onnx.export import DATA_NAME
@@ -62,7 +64,7 @@ def test_a_network_of_another_model_is_named(broken):
 
 def test_a_scheduler_or_tokenizer_that_is_missing_or_broken_is_named(broken):
     (broken / "scheduler" / "scheduler_config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"scheduler_config\.json is broken: not JSON"):
+    with pytest.raises(ValueError, match=r"scheduler_config\.json is broken: not valid JSON"):
         backend_on(broken)
     (broken / "scheduler" / "scheduler_config.json").unlink()
     with pytest.raises(ValueError, match=r"scheduler_config\.json is missing"):
@@ -91,7 +93,7 @@ def test_a_size_between_strides_is_refused_with_those_next_to_it(folder, size, s
         ({"providers": []}, "providers must name at least one"),
         ({"providers": 5}, "providers must be 'auto', a name, or a list of names or of pairs"),
         ({"providers": {"CPUExecutionProvider": {}}}, "providers must be 'auto', a name, or a list"),
-        ({"session_options": [1]}, "session_options must be a mapping of onnxruntime's options"),
+        ({"session_options": [1]}, "session_options must be a mapping of plain data"),
         ({"session_options": {"threads": 1}}, "session_options has no 'threads'; it has .*intra_op_num_threads"),
         ({"session_options": {"intra_op_num_threads": "x"}}, "'intra_op_num_threads' cannot be 'x'"),
         ({"session_options": {"graph_optimization_level": "most"}}, "must be one of .*ORT_ENABLE_ALL.*; got 'most'"),
@@ -104,7 +106,10 @@ def test_a_size_between_strides_is_refused_with_those_next_to_it(folder, size, s
         ({"num_inference_steps": 1.5}, "num_inference_steps must be a whole number"),
         ({"num_inference_steps": 1001}, "num_inference_steps must be at most 1000, the steps of training"),
         ({"revision": 3}, "revision must be a string; got 3"),
-        ({"scheduler": 5}, "scheduler must be a name, a mapping with its 'name' and options, or None; got 5"),
+        (
+            {"scheduler": 5},
+            "scheduler must be one of DDIMScheduler, .*, or a mapping with its 'name' .*; got 5",
+        ),
         ({"scheduler": {"name": ["x"]}}, "scheduler must be one of DDIMScheduler"),
         ({"scheduler": {}}, "scheduler must be one of DDIMScheduler"),
         ({"preset": "slow"}, "preset must be one of 'paper'"),
@@ -112,12 +117,15 @@ def test_a_size_between_strides_is_refused_with_those_next_to_it(folder, size, s
         ({"image_guidance_scale": 0.5}, "image_guidance_scale must be at least 1"),
         ({"guidance_scale": "4"}, "guidance_scale must be a finite number"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
-        ({"template": "nothing"}, "template must hold"),
+        ({"template": "nothing"}, "template must be a string with {prompt} in it"),
         ({"scheduler": "PNDMScheduler"}, "scheduler must be one of DDIMScheduler"),
         ({"negative_prompt": 3}, "negative_prompt must be a string"),
         ({"local_files_only": "no"}, "local_files_only must be True or False"),
-        ({"model": "nowhere"}, "neither a folder here nor a Hub id"),
-        ({"model": __file__}, "is a file"),
+        (
+            {"model": "nowhere"},
+            "model must be an existing folder that .*export-onnx' made, .*got 'nowhere'",
+        ),
+        ({"model": __file__}, "model must be an existing folder .*test_onnx_errors"),
         ({"steps": 3}, "has no option 'steps'; allowed: model,"),
     ],
 )
@@ -169,7 +177,11 @@ def test_an_option_of_a_sampler_that_cannot_work_is_refused(folder, options, sai
         ("vae_decoder/config.json", {"scaling_factor": "x"}, r"scaling_factor must be a number above 0; got 'x'"),
         ("vae_decoder/config.json", {"scaling_factor": 0}, r"scaling_factor must be a number above 0; got 0"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "model_max_length must be a number above 0"),
-        ("tokenizer/tokenizer_config.json", {"pad_token": "nowhere"}, "has no token 'nowhere', with which prompts"),
+        (
+            "tokenizer/tokenizer_config.json",
+            {"pad_token": "nowhere"},
+            "has no token 'nowhere', with which short",
+        ),
     ],
 )
 def test_a_setting_in_a_file_of_the_folder_that_cannot_work_is_refused(broken, file, fields, said):
@@ -179,11 +191,40 @@ def test_a_setting_in_a_file_of_the_folder_that_cannot_work_is_refused(broken, f
         backend_on(broken).generate([request()])
 
 
+OTHER_OPTIONS = {
+    "revision": "v1",
+    "size": 512,
+    "preset": "official",
+    "num_inference_steps": 30,
+    "guidance_scale": 5,
+    "image_guidance_scale": 1.25,
+    "negative_prompt": "blurred",
+    "scheduler": {"name": "DDIMScheduler", "clip_sample": False},
+    "template": "{prompt}!",
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "fingerprint"), [({}, "onnx-1-bd79dd5afba94635"), (OTHER_OPTIONS, "onnx-1-530f58562872f7dd")]
+)
+def test_the_fingerprint_is_that_of_stores_made_before(options, fingerprint):
+    assert Onnx("someone/exported", **options).fingerprint == fingerprint
+
+
+def test_neither_the_backend_nor_a_check_of_its_folder_imports_torch(folder):
+    program = (
+        "import sys; from albu_diffusemix.backends import create_backend\n"
+        f"create_backend({{'name': 'onnx', 'model': {str(folder / 'onnx')!r}, 'size': {SIDE}}}).batch_size\n"
+        "sys.exit(bool({'torch', 'diffusers', 'transformers', 'onnx'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_session_options_reach_the_session(folder):
     wanted = {"intra_op_num_threads": 1, "graph_optimization_level": "ORT_DISABLE_ALL", "session.use_env_allocators": 0}
     backend = onnx_backend(folder, num_inference_steps=2, session_options=wanted)
     images_of(backend.generate([request()]))
-    options = backend._editor()._unet._session.get_session_options()
+    options = loaded_unet(backend)._session.get_session_options()
     assert options.intra_op_num_threads == 1
     assert options.get_session_config_entry("session.use_env_allocators") == "0"
 

@@ -8,7 +8,7 @@ import onnx_models
 import pytest
 import tiny_models
 from diffusion_tools import THIRD_PARTY_WARNINGS, drawn_by, images_of, requests
-from onnx_models import drawn_by_onnx, graphs_backend, torch_backend
+from onnx_models import graphs_backend, torch_backend
 
 from albu_diffusemix.backends.onnx import export as onnx_export
 from albu_diffusemix.cli import main
@@ -55,7 +55,7 @@ def test_an_export_has_the_known_layout_and_draws_as_torch(folder, tmp_path, cap
     index = json.loads((tmp_path / "onnx" / "model_index.json").read_text())
     assert index["unet"] == ["diffusers", "OnnxRuntimeModel"]
     wanted = requests(2)
-    made = drawn_by_onnx(graphs_backend(tmp_path / "onnx", num_inference_steps=3), wanted)
+    made = drawn_by(graphs_backend(tmp_path / "onnx", num_inference_steps=3), wanted)
     assert np.abs(made - drawn_by(torch_backend(folder, num_inference_steps=3), wanted)).max() <= 1e-5
 
 
@@ -74,7 +74,7 @@ def test_half_width_weights_run_and_differ_by_rounding(folder, tmp_path, model, 
     backend = graphs_backend(tmp_path / "onnx", num_inference_steps=3)
     images_of(backend.generate(wanted))
     expected = drawn_by(torch_backend(folder / model, num_inference_steps=3), wanted)
-    difference = np.abs(drawn_by_onnx(backend, wanted) - expected).max()
+    difference = np.abs(drawn_by(backend, wanted) - expected).max()
     assert 1e-6 < difference < 0.03
 
 

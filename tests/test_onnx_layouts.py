@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import onnx_models
 import pytest
-from diffusion_tools import THIRD_PARTY_WARNINGS, images_of, request
+from diffusion_tools import THIRD_PARTY_WARNINGS, images_of, in_batches, request
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import graphs_backend, in_batches
+from onnx_models import graphs_backend
 
 from albu_diffusemix.backends.onnx.sessions import Graph, device_of
 

@@ -10,9 +10,10 @@ import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS
 from transformers import CLIPTokenizer
 
-from albu_diffusemix.backends.onnx.denoising import Guidance, denoise
+from albu_diffusemix.backends.instruct import Guidance
+from albu_diffusemix.backends.onnx.denoising import denoise
 from albu_diffusemix.backends.onnx.noise import Noise
-from albu_diffusemix.backends.onnx.samplers import plan_steps
+from albu_diffusemix.backends.onnx.samplers import make_sampler
 from albu_diffusemix.backends.onnx.scheduler_options import SAMPLERS, read_options
 from albu_diffusemix.backends.onnx.tokenizer import PromptTokenizer
 
@@ -78,14 +79,14 @@ def asked_of_diffusers(name, options, steps):
 
 
 def asked_of_ours(name, options, steps):
-    plan = plan_steps(read_options({**SCHEDULE, **options, "_class_name": name}, None), steps)
+    sampler = make_sampler(read_options({**SCHEDULE, **options, "_class_name": name}, None), steps)
     asked = []
 
     def network(sample, timestep):
         asked.append((timestep, sample[:1, :4]))
         return np.concatenate([outputs(steps)[len(asked) - 1]] * 2)
 
-    return asked, denoise(network, plan, Guidance(4, 1), np.zeros(SHAPE, np.float32), [5])
+    return asked, denoise(network, sampler, Guidance(4, 1), np.zeros(SHAPE, np.float32), [5])
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -180,4 +181,4 @@ def test_a_sampler_that_is_not_known_here_is_refused_with_those_that_are(wanted,
 
 def test_more_steps_than_training_had_are_refused():
     with pytest.raises(ValueError, match="at most 1000"):
-        plan_steps(read_options(SCHEDULE, "DDIMScheduler"), 1001)
+        make_sampler(read_options(SCHEDULE, "DDIMScheduler"), 1001)

@@ -21,7 +21,7 @@ from diffusion_tools import (
     stock_pipeline,
     threads,
 )
-from onnx_models import drawn_by_onnx, onnx_backend
+from onnx_models import onnx_backend
 
 from albu_diffusemix.clip_filter import SimilarityFilter
 
@@ -87,12 +87,12 @@ def test_an_image_is_what_the_stock_pipeline_draws_of_it_alone(family, count):
 @pytest.mark.parametrize("count", THREADS)
 def test_order_neighbours_and_chunks_change_nothing_that_onnx_draws(graphs, count):
     backend = onnx_backend(graphs, **NEGATIVE, session_options={"intra_op_num_threads": count})
-    assert_pure(lambda wanted: drawn_by_onnx(backend, wanted))
+    assert_pure(lambda wanted: drawn_by(backend, wanted))
 
 
 def test_the_number_of_threads_changes_nothing_that_onnx_draws(graphs):
     first, *others = [
-        drawn_by_onnx(onnx_backend(graphs, **QUICK, session_options={"intra_op_num_threads": count}), requests(2))
+        drawn_by(onnx_backend(graphs, **QUICK, session_options={"intra_op_num_threads": count}), requests(2))
         for count in THREADS
     ]
     for other in others:
@@ -104,7 +104,7 @@ def test_another_batch_size_changes_nothing_that_a_model_draws(graphs, tmp_path)
         model = tiny_models.save_instruct_pix2pix(tmp_path / "tiny")
         one, three = (drawn_by(backend_of(model, **{**NEGATIVE, "batch_size": size}), requests(3)) for size in (1, 3))
         np.testing.assert_array_equal(one, three)
-    one, three = (drawn_by_onnx(onnx_backend(graphs, **{**QUICK, "batch_size": size}), requests(3)) for size in (1, 3))
+    one, three = (drawn_by(onnx_backend(graphs, **{**QUICK, "batch_size": size}), requests(3)) for size in (1, 3))
     np.testing.assert_array_equal(one, three)
 
 

@@ -123,13 +123,14 @@ def specs(folder):
         {"name": "procedural"},
         {"name": "precomputed", "store": store, "on_mismatch": "stretch"},
         {"name": "instruct_pix2pix", "model_id": "timbrooks/instruct-pix2pix", "preset": "fast"},
+        {"name": "diffusers", "model_id": "someone/editor", "size": 512},
         {"name": "onnx", "model": "someone/exported", "session_options": {"intra_op_num_threads": 1}},
         {"name": "inverting", "status": "missing"},
     ]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(7))
 @pytest.mark.parametrize("kind", [DiffuseMix, HalfConcat])
 def test_every_kind_of_backend_arrives(tmp_path, number, kind, way):
     spec = specs(tmp_path)[number]

@@ -1,4 +1,4 @@
-"""Makers of counterparts: the one seam between the transforms, the job and any generator of images.
+"""Backends make counterparts: the one interface between the transforms, the job and any generator of images.
 
 A backend is named by a spec, plain data that YAML can hold: `"procedural"` or `{"name": "procedural", ...options}`.
 """
@@ -39,8 +39,8 @@ class Request(NamedTuple):
     Attributes:
         image: The source, `(H, W, 3)` uint8 RGB, C-contiguous.
         prompt: The effect to apply; None lets the backend choose one of its own, by `seed`.
-        seed: Moves everything random in the counterpart; at least 0.
-        key: Name of the source in its data set, or None where there is none.
+        seed: Decides everything random in the counterpart; at least 0.
+        key: Name of the source in its data set, or None where it has no name.
         box: The part of the counterpart that will be used, `(x_min, y_min, x_max, y_max)`, upper ends excluded.
 
     """
@@ -68,7 +68,7 @@ class Counterpart(NamedTuple):
 
 
 class Backend(Protocol):
-    """A maker of counterparts.
+    """What makes counterparts.
 
     Pure: a counterpart depends on its request and the fingerprint alone, never on neighbours, batch, order or worker.
     Cheap to construct, complains at construction, loads on the first `generate`, drops what it loaded when pickled.
@@ -95,6 +95,7 @@ class _Entry(NamedTuple):
 
 
 _registry: dict[str, _Entry] = {
+    "diffusers": _Entry("albu_diffusemix.backends.diffusers:Diffusers", "albu-diffusemix[diffusers]"),
     "instruct_pix2pix": _Entry("albu_diffusemix.backends.diffusers:InstructPix2Pix", "albu-diffusemix[diffusers]"),
     "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "albu-diffusemix[onnx]"),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),
@@ -106,7 +107,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True)
 
 
 def backend_names() -> list[str]:
-    """Give the names that a spec may use, in alphabetical order.
+    """Return the names that a spec may use, in alphabetical order.
 
     Examples:
         >>> from albu_diffusemix.backends import backend_names
@@ -124,9 +125,9 @@ def register_backend(name: str, target: str, extra: str | None = None) -> None:
     names alone.
 
     Args:
-        name (str): The name for specs.
-        target (str): Where the class lies, `"package.module:Class"`; imported when a spec first asks for it.
-        extra (str | None): What to install when its import fails, as pip takes it. Default: None.
+        name: The name for specs.
+        target: Where the class is, `"package.module:Class"`; imported when a spec first asks for it.
+        extra: What to install when its import fails, as pip takes it. Default: None.
 
     Raises:
         ValueError: `target` is not of the form `module:Class`, or the name stands for another backend already.
@@ -149,13 +150,13 @@ def create_backend(spec: BackendSpec) -> Backend:
     """Build the backend that a spec names.
 
     Args:
-        spec (str | Mapping): The name, or a mapping with `name` and the backend's options.
+        spec: The name, or a mapping with `name` and the backend's options.
 
     Returns:
-        Backend: A new instance; cheap, since backends load on their first use.
+        A new instance; cheap, since backends load on their first use.
 
     Raises:
-        ValueError: The spec is no such thing, the name is unknown, a package is missing, or an option is not allowed.
+        ValueError: The spec has another form, the name is unknown, a package is missing, or an option is not allowed.
 
     Examples:
         >>> from albu_diffusemix import create_backend
@@ -179,13 +180,13 @@ def create_backend(spec: BackendSpec) -> Backend:
 
 
 def shared_backend(spec: BackendSpec) -> Backend:
-    """Give this process's one instance for a spec, so that what it loaded is loaded once.
+    """Return this process's one instance for a spec, so that its model is loaded once.
 
     Args:
-        spec (str | Mapping): As for `create_backend`.
+        spec: As for `create_backend`.
 
     Returns:
-        Backend: The same instance for equal specs in the same process; a forked or spawned process gets its own.
+        The same instance for equal specs in the same process; a forked or spawned process gets its own.
 
     Raises:
         ValueError: As for `create_backend`.

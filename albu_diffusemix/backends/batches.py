@@ -6,8 +6,8 @@ from typing import Generic, NoReturn, TypeVar
 
 __all__ = ["Batches", "is_out_of_memory"]
 
-Wanted = TypeVar("Wanted")
-Drawn = TypeVar("Drawn")
+Input = TypeVar("Input")
+Output = TypeVar("Output")
 
 _CLASSES = {"MemoryError", "OutOfMemoryError"}  # Python's and torch's; neither torch nor onnxruntime is imported here
 _MESSAGES = (
@@ -21,56 +21,55 @@ _MESSAGES = (
 )
 
 
-class Batches(Generic[Wanted, Drawn]):
-    """Draws any number of images in batches of one size.
+class Batches(Generic[Input, Output]):
+    """Edits any number of images in batches of one size.
 
     Every batch is filled up to that size, with copies of its last image. A batch that does not fit into memory is
     halved, down to one image. The size that worked is kept: later batches start there.
 
     Args:
-        draw: Draws a batch.
+        edit: Edits a batch.
         size: Images at once.
-        release: Gives back what memory it can, before a smaller batch is tried.
+        release: Releases what memory it can, before a smaller batch is tried.
 
     """
 
     def __init__(
-        self, draw: Callable[[Sequence[Wanted]], Sequence[Drawn]], size: int, release: Callable[[], None] = lambda: None
+        self, edit: Callable[[Sequence[Input]], Sequence[Output]], size: int, release: Callable[[], None] = lambda: None
     ) -> None:
-        self._draw = draw
+        self._edit = edit
         self._size = size
         self._release = release
         self._warned = False
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[Drawn]:
-        """Draw all in order.
+    def __call__(self, inputs: Sequence[Input]) -> list[Output]:
+        """Edit all in order.
 
         Raises:
-            Exception: What drawing raised. Where the memory does not suffice for one image, the message says what to
-                do.
+            Exception: What editing raised. Where there is too little memory for one image, the message says what to do.
 
         """
-        drawn: list[Drawn] = []
-        while len(drawn) < len(wanted):
-            drawn += self._draw_next(wanted[len(drawn) :])
-        return drawn
+        outputs: list[Output] = []
+        while len(outputs) < len(inputs):
+            outputs += self._edit_next(inputs[len(outputs) :])
+        return outputs
 
-    def _draw_next(self, wanted: Sequence[Wanted]) -> Sequence[Drawn]:
-        """Draw the first batch of them, as large a one as fits."""
+    def _edit_next(self, inputs: Sequence[Input]) -> Sequence[Output]:
+        """Edit the first of them, as many as fit into memory."""
         size = self._size
-        drawn = self._try(wanted[:size], size)
-        while drawn is None:
+        outputs = self._try(inputs[:size], size)
+        while outputs is None:
             self._release()
             size //= 2
-            drawn = self._try(wanted[:size], size)
+            outputs = self._try(inputs[:size], size)
         if size < self._size:
             self._keep(size)
-        return drawn
+        return outputs
 
-    def _try(self, batch: Sequence[Wanted], size: int) -> Sequence[Drawn] | None:
-        """Draw a batch; None where it can be halved and has to be."""
+    def _try(self, batch: Sequence[Input], size: int) -> Sequence[Output] | None:
+        """Edit a batch; return None where it has to be halved, and can be."""
         try:
-            return self._draw([*batch, *[batch[-1]] * (size - len(batch))])[: len(batch)]
+            return self._edit([*batch, *[batch[-1]] * (size - len(batch))])[: len(batch)]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -90,7 +89,7 @@ class Batches(Generic[Wanted, Drawn]):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch, onnxruntime, NumPy or Python says that there is too little memory."""
+    """Return whether an error of torch, onnxruntime, NumPy or Python says that there is too little memory."""
     if _CLASSES & {cls.__name__ for cls in type(error).__mro__}:
         return True
     message = str(error).lower()

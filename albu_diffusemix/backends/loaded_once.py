@@ -29,7 +29,7 @@ class LoadedOnce(Generic[Loaded]):
         return type(self), (self._load,)
 
     def __call__(self) -> Loaded:
-        """Give what was loaded, or load it."""
+        """Return what was loaded; load it first where nothing was."""
         with self._loading:
             if self._loaded is None or self._loaded[0] != os.getpid():
                 self._loaded = (os.getpid(), self._load())

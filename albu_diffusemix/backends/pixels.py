@@ -1,4 +1,4 @@
-"""From the user's images to what a backend works on, and back."""
+"""Checks of requests, and the way from a model's output to a counterpart."""
 
 from typing import Any
 
@@ -10,11 +10,17 @@ from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.functional import RGB_CHANNELS, Box, crop
 from albu_diffusemix.quality import find_flaw
 
-__all__ = ["check_box", "check_rgb", "from_unit", "resize", "to_counterpart"]
+__all__ = ["check_request", "resize", "to_counterpart"]
 
 
-def check_rgb(image: NDArray[np.uint8]) -> None:
-    """Refuse what is not uint8 RGB: models take such arrays for something else, in silence."""
+def check_request(request: Request) -> None:
+    """Refuse an image that is not uint8 RGB, and a box that is not inside of it."""
+    _check_rgb(request.image)
+    _check_box(request.box, request.image)
+
+
+def _check_rgb(image: NDArray[np.uint8]) -> None:
+    """Models take other arrays for something else, without an error."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"image must be a uint8 array (H, W, 3), RGB; got {what}")
@@ -22,8 +28,7 @@ def check_rgb(image: NDArray[np.uint8]) -> None:
         raise ValueError(f"image must be of shape (H, W, 3), RGB, with no zero side; got shape {image.shape}")
 
 
-def check_box(box: Box, image: NDArray[np.uint8]) -> None:
-    """Refuse a box that is empty or reaches beyond its image."""
+def _check_box(box: Box, image: NDArray[np.uint8]) -> None:
     x_min, y_min, x_max, y_max = box
     height, width = image.shape[:2]
     if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
@@ -42,7 +47,7 @@ def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     return image
 
 
-def from_unit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _from_unit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Round [0, 1] to the nearest of 256 levels."""
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
@@ -54,4 +59,4 @@ def to_counterpart(request: Request, prompt: str, drawn: NDArray[np.float32]) ->
     flaw = find_flaw(image * 255, request.image)
     if flaw in ("nonfinite", "blank"):
         return Counterpart(None, flaw, prompt)
-    return Counterpart(np.ascontiguousarray(from_unit(crop(image, request.box))), "ok", prompt)
+    return Counterpart(np.ascontiguousarray(_from_unit(crop(image, request.box))), "ok", prompt)

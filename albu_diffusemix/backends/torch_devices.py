@@ -1,4 +1,4 @@
-"""Which torch device and number format, and what of them stands in a provenance."""
+"""Which torch device and number format are used, and what a provenance says of them."""
 
 from importlib.metadata import version
 
@@ -10,7 +10,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 
 def choose_device(name: str) -> torch.device:
-    """Give the device of that name; "auto" takes the first of cuda, mps and cpu that there is.
+    """Return the device of that name; "auto" takes the first of cuda, mps and cpu that there is.
 
     Raises:
         ValueError: It is not there; or it is CUDA, in a process that was forked after its parent had used CUDA.
@@ -35,14 +35,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Give the dtype of that name; "auto" is float16 on CUDA, as in the released code, and float32 elsewhere."""
+    """Return the dtype of that name; "auto" is float16 on CUDA, as in the released code, and float32 elsewhere."""
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     return _DTYPES[name]
 
 
 def provenance(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
-    """Say what the bits of an image depend on beside the fingerprint."""
+    """Return what the bits of an image depend on beside the fingerprint."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     versions = {package: version(package) for package in ("torch", "diffusers", "transformers")}
     threads = {"threads": str(torch.get_num_threads())} if device.type == "cpu" else {}

@@ -6,11 +6,10 @@ import re
 import zipfile
 from pathlib import Path
 
-from albu_diffusemix.backends.model_files import read_json, samples
+from albu_diffusemix.backends.model_files import MODEL_INDEX, digest_files, read_json, samples
 
 __all__ = ["check_files", "digest_lora", "digest_weights", "pipeline_class"]
 
-INDEX = "model_index.json"
 _CHECKER_PARTS = ("safety_checker", "feature_extractor")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})")
@@ -18,16 +17,16 @@ _HEADER_LENGTH = 8  # bytes in front of a safetensors header that give its lengt
 
 
 def pipeline_class(folder: Path) -> str:
-    """Read which pipeline a checkpoint is for.
+    """Return which pipeline a checkpoint is for.
 
     Raises:
-        ValueError: The folder is no checkpoint of diffusers, or of a pipeline that brings its own code.
+        ValueError: The folder is not a checkpoint of diffusers, or is one of a pipeline that brings its own code.
 
     """
-    index = folder / INDEX
+    index = folder / MODEL_INDEX
     if not index.is_file():
         raise ValueError(
-            f"{folder} has no {INDEX}: give a folder that diffusers saved, or a Hub id such as 'owner/name'"
+            f"{folder} has no {MODEL_INDEX}: give a folder that diffusers saved, or a Hub id such as 'owner/name'"
         )
     name = read_json(index).get("_class_name")
     if isinstance(name, str):
@@ -36,7 +35,7 @@ def pipeline_class(folder: Path) -> str:
 
 
 def check_files(folder: Path, variant: str | None, *, safety_checker: bool) -> None:
-    """Look whether every file of a checkpoint is there and whole, as far as its first bytes and its length tell.
+    """Check that every file of a checkpoint is there and complete, as far as its first bytes and its length show.
 
     Args:
         folder: The checkpoint.
@@ -51,7 +50,7 @@ def check_files(folder: Path, variant: str | None, *, safety_checker: bool) -> N
     for name, class_name in parts.items():
         part = folder / name
         if not part.is_dir():
-            raise ValueError(f"checkpoint {folder} lacks the folder {name}/: {INDEX} asks for a {class_name} in it")
+            raise ValueError(f"checkpoint {folder} has no folder {name}/: {MODEL_INDEX} asks for a {class_name} in it")
         for path in sorted(part.glob("*.json")):
             read_json(path)
         if _holds_weights(class_name):
@@ -66,26 +65,23 @@ def check_files(folder: Path, variant: str | None, *, safety_checker: bool) -> N
 
 
 def digest_weights(folder: Path, variant: str | None, *, safety_checker: bool) -> str:
-    """Digest a checked checkpoint: its settings, and samples all over its weights, which a fine-tune changes.
+    """Return the digest of a checkpoint: its settings, and samples all over its weights, which a fine-tune changes.
 
-    The same files give the same digest wherever they lie.
+    The same files give the same digest wherever they are.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    files: list[Path] = []
     for name, class_name in _parts(folder, safety_checker=safety_checker).items():
         part = folder / name
-        weights = set(_weight_files(part, variant)) if _holds_weights(class_name) else set()
-        for path in sorted({*weights, *part.glob("*.json"), *part.glob("*.txt"), *part.glob("*.model")}):
-            digest.update(f"{name}/{path.name} {path.stat().st_size}\n".encode())
-            for sample in samples(path):
-                digest.update(sample)
-    return digest.hexdigest()
+        weights = _weight_files(part, variant) if _holds_weights(class_name) else []
+        files += sorted({*weights, *part.glob("*.json"), *part.glob("*.txt"), *part.glob("*.model")})
+    return digest_files(folder, files)
 
 
 def digest_lora(path: Path) -> str:
-    """Digest a LoRA in the same way: a file, or the weights in a folder.
+    """Return the digest of a LoRA in the same way: a file, or the weights in a folder.
 
     Raises:
-        ValueError: There are none, or a file is broken.
+        ValueError: There are no weights, or a file is broken.
 
     """
     files = [path] if path.is_file() else sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
@@ -100,8 +96,8 @@ def digest_lora(path: Path) -> str:
 
 
 def _parts(folder: Path, *, safety_checker: bool) -> dict[str, str]:
-    """Name the class in each folder that is going to be loaded; a few checkpoints have a part beside the index."""
-    index = read_json(folder / INDEX)
+    """Return the class in each folder that is going to be loaded; a few checkpoints have a part beside the index."""
+    index = read_json(folder / MODEL_INDEX)
     left_out = _CHECKER_PARTS if "safety_checker" in index and not safety_checker else ()
     pairs = {name: value for name, value in index.items() if isinstance(value, list) and name not in left_out}
     has_flat_part = (folder / "config.json").is_file()
@@ -117,7 +113,7 @@ def _holds_weights(class_name: str) -> bool:
 
 
 def _weight_files(part: Path, variant: str | None) -> list[Path]:
-    """Find the weights that diffusers will load: safetensors before pickles, the variant's before the plain ones."""
+    """Return the weights that diffusers will load: safetensors before pickles, the variant's before the plain ones."""
     for ending in ("safetensors", "bin"):
         found = sorted(part.glob(f"*.{ending}"))
         chosen = [path for path in found if variant is not None and f".{variant}" in path.stem]

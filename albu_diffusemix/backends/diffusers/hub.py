@@ -1,26 +1,27 @@
-"""Where a model lies: a folder here, the Hub's cache, or the Hub itself."""
+"""Where a model is: a folder here, the Hub's cache, or the Hub itself."""
 
 from pathlib import Path
 
-from albu_diffusemix.backends.diffusers.checkpoint import INDEX, pipeline_class
+from albu_diffusemix.backends.diffusers.checkpoint import pipeline_class
 from albu_diffusemix.backends.diffusers.families import INSTRUCT
 from albu_diffusemix.backends.diffusers.settings import Settings
+from albu_diffusemix.backends.model_files import cached_snapshot
 
-__all__ = ["PAPER_MODEL", "cached_folder", "download", "known_class"]
+__all__ = ["PAPER_MODEL", "download", "known_class"]
 
 PAPER_MODEL = "timbrooks/instruct-pix2pix"
 
 
 def known_class(settings: Settings) -> str | None:
-    """Name the model's pipeline as far as that is known without a network.
+    """Return the model's pipeline as far as that is known without a network.
 
     Raises:
-        ValueError: The model is to be found here, and is not; or it is no checkpoint.
+        ValueError: The model may not be downloaded, and is not here; or it is not a checkpoint.
 
     """
     if settings.is_local:
         return pipeline_class(Path(settings.model_id))
-    folder = cached_folder(settings)
+    folder = cached_snapshot(settings.model_id, settings.revision)
     if folder is not None:
         return pipeline_class(folder)
     if settings.local_files_only:
@@ -28,16 +29,8 @@ def known_class(settings: Settings) -> str | None:
     return INSTRUCT if settings.model_id == PAPER_MODEL else None
 
 
-def cached_folder(settings: Settings) -> Path | None:
-    """Find the model in the Hub's cache; some of its files may be missing there."""
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  only for models of the Hub
-
-    index = try_to_load_from_cache(settings.model_id, INDEX, revision=settings.revision)
-    return Path(index).parent if isinstance(index, str) else None
-
-
 def download(settings: Settings) -> Path:
-    """Give the folder of a model, downloaded if need be.
+    """Return the folder of a model, downloaded where it is not here.
 
     Raises:
         ValueError: It is not here and cannot be downloaded; the message says how to get it.

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model that draws: the slow part, done at the first call."""
+"""From a checkpoint to an editor: the slow part, done at the first call."""
 
 import contextlib
 import inspect
@@ -12,7 +12,6 @@ import transformers
 
 from albu_diffusemix.backends.diffusers.checkpoint import check_files, pipeline_class
 from albu_diffusemix.backends.diffusers.denoising import InstructEditor
-from albu_diffusemix.backends.diffusers.drawing import Editor, Model
 from albu_diffusemix.backends.diffusers.families import (
     INSTRUCT,
     XL_INSTRUCT,
@@ -23,18 +22,15 @@ from albu_diffusemix.backends.diffusers.families import (
 from albu_diffusemix.backends.diffusers.hub import download
 from albu_diffusemix.backends.diffusers.settings import Settings
 from albu_diffusemix.backends.diffusers.stock import BatchEditor, SingleEditor, image_argument
-from albu_diffusemix.backends.presets import PRESETS
+from albu_diffusemix.backends.editing import Editor
+from albu_diffusemix.backends.instruct import guidance_of
 from albu_diffusemix.backends.torch_devices import choose_device, choose_dtype
 
 __all__ = ["load"]
 
 
-def load(settings: Settings, batch_size: int) -> Model:
+def load(settings: Settings) -> Editor:
     """Load a model onto its device.
-
-    Args:
-        settings: Checked settings.
-        batch_size: Images at once.
 
     Raises:
         ValueError: The model is not here, broken, or does not accept a setting; the device cannot be used.
@@ -49,7 +45,7 @@ def load(settings: Settings, batch_size: int) -> Model:
     _set_scheduler(pipeline, settings)
     _add_lora(pipeline, settings)
     _place(pipeline, settings, device)
-    return Model(_editor(pipeline, arguments), batch_size)
+    return _editor(pipeline, arguments, settings)
 
 
 def _read(folder: Path, settings: Settings, dtype: torch.dtype) -> Any:
@@ -77,7 +73,7 @@ def _read(folder: Path, settings: Settings, dtype: torch.dtype) -> Any:
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    """Keep the libraries from drawing bars over those of our user."""
+    """Keep the libraries from drawing progress bars over those of our user."""
     shown = [
         logging for logging in (diffusers.utils.logging, transformers.logging) if logging.is_progress_bar_enabled()
     ]
@@ -101,12 +97,11 @@ def _check_call(pipeline: Any, arguments: Mapping[str, Any], settings: Settings)
 
 def _set_scheduler(pipeline: Any, settings: Settings) -> None:
     """Build the scheduler from the checkpoint's own configuration, which nothing has changed yet."""
-    wanted = settings.scheduler
-    if wanted is None and type(pipeline).__name__ in (INSTRUCT, XL_INSTRUCT):
-        wanted = PRESETS[settings.preset].scheduler
-    if wanted is None:
+    is_instruct = type(pipeline).__name__ in (INSTRUCT, XL_INSTRUCT)
+    chosen = settings.or_preset("scheduler") if is_instruct else settings.scheduler
+    if chosen is None:
         return
-    options = dict(wanted) if isinstance(wanted, Mapping) else {"name": wanted}
+    options = dict(chosen) if isinstance(chosen, Mapping) else {"name": chosen}
     scheduler = getattr(diffusers, options.pop("name"))
     accepted = inspect.signature(scheduler).parameters
     unknown = [name for name in options if name not in accepted]
@@ -144,8 +139,13 @@ def _place(pipeline: Any, settings: Settings, device: torch.device) -> None:
         network.compile(dynamic=False)
 
 
-def _editor(pipeline: Any, arguments: dict[str, Any]) -> Editor:
+def _editor(pipeline: Any, arguments: dict[str, Any], settings: Settings) -> Editor:
     class_name = type(pipeline).__name__
-    if class_name == INSTRUCT:
-        return InstructEditor(pipeline, **arguments)
-    return BatchEditor(pipeline, arguments) if takes_batches(class_name) else SingleEditor(pipeline, arguments)
+    if class_name != INSTRUCT:
+        return BatchEditor(pipeline, arguments) if takes_batches(class_name) else SingleEditor(pipeline, arguments)
+    return InstructEditor(
+        pipeline,
+        num_inference_steps=settings.or_preset("num_inference_steps"),
+        guidance=guidance_of(settings),
+        negative_prompt=settings.negative_prompt or "",
+    )

@@ -1,4 +1,4 @@
-"""Any other pipeline, called as diffusers made it: in batches where that is known to be right, else one by one."""
+"""Any other pipeline, called as diffusers made it: in batches where that is known to be right, else image by image."""
 
 import inspect
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from PIL import Image
 
-from albu_diffusemix.backends.diffusers.drawing import Drawn, Wanted, generators, to_unit
+from albu_diffusemix.backends.diffusers.pipeline_editor import PipelineEditor, generators, to_outputs, to_unit
+from albu_diffusemix.backends.editing import KEPT_PROMPTS, ModelInput, ModelOutput
 
 __all__ = ["BatchEditor", "SingleEditor", "image_argument"]
 
-_KEPT_PROMPTS = 256
 _EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
-class BatchEditor:
+class BatchEditor(PipelineEditor):
     """Edits a batch with one call, each distinct prompt encoded once and kept.
 
     Args:
@@ -25,29 +25,27 @@ class BatchEditor:
 
     """
 
-    batches = True
-
     def __init__(self, pipeline: Any, arguments: dict[str, Any]) -> None:
         self._pipeline = pipeline
         self._negative_prompt = arguments.get("negative_prompt")
         self._arguments = {name: value for name, value in arguments.items() if name != "negative_prompt"}
-        self._encode = lru_cache(_KEPT_PROMPTS)(self._encode_prompt)
+        self._encode = lru_cache(KEPT_PROMPTS)(self._encode_prompt)
 
     @torch.no_grad()
-    def edit(self, wanted: Sequence[Wanted]) -> list[Drawn]:
+    def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
         """Edit a batch."""
-        images = to_unit([one.image for one in wanted])
-        encoded = zip(*[self._encode(one.prompt) for one in wanted], strict=True)
+        images = to_unit([one.image for one in inputs])
+        encoded = zip(*[self._encode(one.prompt) for one in inputs], strict=True)
         embeddings = {name: torch.cat(tensors) for name, tensors in zip(_EMBEDDINGS, encoded, strict=False)}
         made = self._pipeline(
             image=images,
-            generator=generators(wanted),
+            generator=generators(inputs),
             output_type="pt",
             **_size(self._pipeline, images.shape[-1]),
             **embeddings,
             **self._arguments,
         )
-        return _drawn(made)
+        return _outputs(made)
 
     def _encode_prompt(self, prompt: str) -> tuple[torch.Tensor, ...]:
         encoded: tuple[torch.Tensor, ...] = self._pipeline.encode_prompt(
@@ -60,7 +58,7 @@ class BatchEditor:
         return encoded
 
 
-class SingleEditor:
+class SingleEditor(PipelineEditor):
     """Edits one image with one call: to some pipelines, several images are references for one.
 
     Args:
@@ -69,31 +67,31 @@ class SingleEditor:
 
     """
 
-    batches = False
+    takes_batches = False
 
     def __init__(self, pipeline: Any, arguments: dict[str, Any]) -> None:
         self._pipeline = pipeline
         self._arguments = arguments
 
     @torch.no_grad()
-    def edit(self, wanted: Sequence[Wanted]) -> list[Drawn]:
+    def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
         """Edit the one image."""
-        [one] = wanted
+        [one] = inputs
         picture = Image.fromarray(one.image)
         name = image_argument(self._pipeline) or "image"
         made = self._pipeline(
             prompt=one.prompt,
-            generator=generators(wanted)[0],
+            generator=generators(inputs)[0],
             output_type="pt",
             **{name: picture if name == "image" else [picture]},
             **_size(self._pipeline, one.image.shape[0]),
             **self._arguments,
         )
-        return _drawn(made)
+        return _outputs(made)
 
 
 def image_argument(pipeline: Any) -> str | None:
-    """Name the argument by which a pipeline takes the image to edit; None where it edits none."""
+    """Return the argument by which a pipeline takes the image to edit; None where it edits no image."""
     accepted = inspect.signature(pipeline.__call__).parameters
     return next((name for name in ("image", "input_images") if name in accepted), None)
 
@@ -103,7 +101,5 @@ def _size(pipeline: Any, side: int) -> dict[str, int]:
     return {name: side for name in ("height", "width") if name in accepted}
 
 
-def _drawn(made: Any) -> list[Drawn]:
-    arrays = made.images.permute(0, 2, 3, 1).float().cpu().numpy()
-    flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(arrays)
-    return [Drawn(array, bool(flag)) for array, flag in zip(arrays, flagged, strict=True)]
+def _outputs(made: Any) -> list[ModelOutput]:
+    return to_outputs(made.images, getattr(made, "nsfw_content_detected", None))

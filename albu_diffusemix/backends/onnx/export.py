@@ -99,14 +99,14 @@ def export_onnx(
     """Export a checkpoint of InstructPix2Pix, and run each graph against its network.
 
     Args:
-        model (str | Path): A folder that diffusers saved, or an id on the Hugging Face Hub.
-        output (str | Path): The folder to make; it must not exist. It appears when all is exported and checked.
-        fp16 (bool): Weights of 16 bits: half the size, and rounding. Default: False.
-        opset (int): Version of ONNX's operators. Default: 18.
-        exporter (str): torch's "dynamo", or its older "torchscript". Default: "dynamo".
+        model: A folder that diffusers saved, or an id on the Hugging Face Hub.
+        output: The folder to make; it must not exist. It appears when all is exported and checked.
+        fp16: Weights of 16 bits: half the size, and rounding. Default: False.
+        opset: Version of ONNX's operators. Default: 18.
+        exporter: torch's "dynamo", or its older "torchscript". Default: "dynamo".
 
     Returns:
-        dict[str, float]: For each graph, its largest difference from torch in float32, as a share of the largest value.
+        For each graph, its largest difference from torch in float32, as a share of the largest value.
 
     Raises:
         ValueError: The model is not InstructPix2Pix, is broken, or cannot be exported; `output` exists; or a difference
@@ -150,7 +150,7 @@ def _read(model: str) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ValueError(f"cannot load {INSTRUCT} from {model!r}: {reason}") from error
-    pipeline.text_encoder.set_attn_implementation("eager")  # the others mix widths of floats in fp16
+    pipeline.text_encoder.set_attn_implementation("eager")  # the other implementations mix float types in fp16
     return pipeline
 
 
@@ -247,7 +247,7 @@ def _save(graph: onnx.ModelProto, path: Path, *, beside: bool) -> None:
     options: dict[str, Any] = {"all_tensors_to_one_file": True, "location": DATA_NAME} if beside else {}
     onnx.save_model(graph, path, save_as_external_data=beside, **options)
     if beside:
-        shutil.copymode(path, path.with_name(DATA_NAME))  # onnx lets nobody else read it
+        shutil.copymode(path, path.with_name(DATA_NAME))  # onnx gives it to its owner alone
     onnx.checker.check_model(path)
 
 
@@ -275,7 +275,7 @@ def _export_torchscript(
     torch.onnx.export(
         network,
         tuple(inputs.values()),
-        str(path),  # a Path is taken for a stream, which holds 2 GiB at most
+        str(path),  # with a Path the exporter writes a stream, which holds 2 GiB at most
         dynamo=False,
         dynamic_axes=axes,
         input_names=list(part.inputs),
@@ -286,7 +286,7 @@ def _export_torchscript(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what exporters say about themselves from our user: each graph is checked afterwards."""
+    """Hide what exporters print: each graph is checked afterwards."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -301,7 +301,7 @@ def _quiet() -> Iterator[None]:
 def _largest_difference(
     path: Path, trials: list[dict[str, torch.Tensor]], expected: list[NDArray[np.float32]]
 ) -> float:
-    """Run a graph on each trial; its largest difference, as a share of the largest value that was expected."""
+    """Run a graph on each trial; return its largest difference, as a share of the largest expected value."""
     graph = Graph(path, ["CPUExecutionProvider"], {}, tuple(trials[0]))
     differences = []
     for inputs, output in zip(trials, expected, strict=True):

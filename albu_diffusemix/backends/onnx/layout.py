@@ -1,22 +1,20 @@
-"""A folder of ONNX graphs on disk: what belongs to it, what its settings say, and a digest.
+"""A folder of ONNX graphs on disk: its files, what its settings say, and a digest.
 
 The layout is that of diffusers and optimum; where an export left config.json out, Stable Diffusion 1.5 is assumed.
 """
 
-import hashlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from albu_diffusemix.backends.model_files import read_json, samples
+from albu_diffusemix.backends.model_files import digest_files, read_json
 
 __all__ = ["CONFIG_NAME", "DATA_NAME", "GRAPH_NAME", "PARTS", "Layout", "check_size", "digest_layout", "read_layout"]
 
 PARTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
 GRAPH_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
-"""Where the weights are that a graph has no room for."""
+"""Where the weights are that are too large for the graph's own file."""
 CONFIG_NAME = "config.json"
 
 _SCHEDULER = Path("scheduler", "scheduler_config.json")
@@ -28,7 +26,7 @@ class Layout(NamedTuple):
     """A folder, and what its settings say.
 
     Attributes:
-        folder: Where it lies.
+        folder: Where it is.
         latent_stride: Pixels that a latent stands for, along a side.
         unet_stride: Latents along a side that the UNet reduces to one.
         scaling_factor: What latents are divided by before they are decoded.
@@ -48,12 +46,12 @@ class Layout(NamedTuple):
         return self.latent_stride * self.unet_stride
 
     def graph(self, part: str) -> Path:
-        """Give the file of a graph."""
+        """Return the file of a graph."""
         return self.folder / part / GRAPH_NAME
 
 
 def read_layout(folder: Path) -> Layout:
-    """Look whether a folder is complete, and read its settings.
+    """Check that a folder is complete, and read its settings.
 
     Raises:
         ValueError: A file is missing, empty or broken; the message names it.
@@ -89,22 +87,13 @@ def check_size(size: int, layout: Layout) -> None:
 
 
 def digest_layout(folder: Path) -> str:
-    """Digest what changes pixels, settings and samples all over the weights: equal files give equal digests."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in _files(folder):
-        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-        for sample in samples(path):
-            digest.update(sample)
-    return digest.hexdigest()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for name in (*PARTS, "scheduler", "tokenizer"):
-        yield from sorted(path for path in (folder / name).iterdir() if path.is_file())
+    """Return a digest of settings and of samples all over the weights: equal files give equal digests."""
+    parts = (sorted((folder / name).iterdir()) for name in (*PARTS, "scheduler", "tokenizer"))
+    return digest_files(folder, (path for part in parts for path in part if path.is_file()))
 
 
 def _setting(part: Path, name: str) -> Any:
-    """Read one from a part's config.json; Stable Diffusion's where there is none."""
+    """Return a setting of a part's config.json; Stable Diffusion's where there is no such file."""
     path = part / CONFIG_NAME
     return (read_json(path) if path.is_file() else {}).get(name, _SD15[name])
 

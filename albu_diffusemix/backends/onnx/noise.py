@@ -1,4 +1,4 @@
-"""The normal noise that `torch.Generator("cpu")` gives, replayed in NumPy: the same seed, the same picture.
+"""The normal noise that `torch.Generator("cpu")` gives, computed in NumPy: the same seed, the same picture.
 
 Both draw 32-bit words from the Mersenne Twister (Matsumoto and Nishimura, 1998), seeded alike. torch makes normal
 numbers of them by Box and Muller (1958): in blocks of 16 floats where there are as many, else one by one in double
@@ -20,7 +20,7 @@ class Noise:
     """A stream of normal numbers, those of `torch.Generator("cpu").manual_seed(seed)` and `torch.randn`.
 
     Args:
-        seed (int): Any; its lowest 32 bits count.
+        seed: Any; its lowest 32 bits count.
 
     Examples:
         >>> from albu_diffusemix.backends.onnx.noise import Noise

@@ -7,21 +7,22 @@ algorithm 2.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from albu_diffusemix.backends.onnx.schedules import Array, karras, kept_signal, noise_levels, spaced_timesteps
 
-__all__ = ["Plan", "Step", "plan_steps"]
+__all__ = ["Sampler", "Step", "make_sampler"]
 
 
 class Step(NamedTuple):
     """One step of a sampler.
 
     Attributes:
-        timestep: When the network is asked.
-        input_scale: What the latents are multiplied by for it.
+        timestep: The network's argument.
+        input_scale: What the latents are multiplied by before the network sees them.
         clean: Coefficients of latents and output; their sum is the prediction of the clean latents.
         following: Coefficients of latents, output, clean, the clean of the step before, and new noise; their sum is the
             following latents.
@@ -34,8 +35,8 @@ class Step(NamedTuple):
     following: tuple[float, float, float, float, float]
 
 
-class Plan(NamedTuple):
-    """All steps.
+class Sampler(NamedTuple):
+    """A sampler for one number of steps.
 
     Attributes:
         first_deviation: What the first noise is multiplied by.
@@ -49,11 +50,11 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
 
 
-def plan_steps(options: Mapping[str, Any], steps: int) -> Plan:
-    """Work out the coefficients.
+def make_sampler(options: Mapping[str, Any], steps: int) -> Sampler:
+    """Compute the coefficients of a sampler.
 
     Args:
-        options: Every option of the sampler and its `name`, as `read_options` gives them.
+        options: Every option of the sampler and its `name`, as `read_options` returns them.
         steps: Denoising steps.
 
     Raises:
@@ -64,15 +65,7 @@ def plan_steps(options: Mapping[str, Any], steps: int) -> Plan:
         raise ValueError(
             f"num_inference_steps must be at most {options['num_train_timesteps']}, the steps of training; got {steps}"
         )
-    return _PLANS[options["name"]](dict(options), steps)
-
-
-def _plan_euler(options: dict[str, Any], steps: int) -> Plan:
-    return _plan_sigmas(options, *_euler_schedule(options, steps), ancestral=False)
-
-
-def _plan_euler_ancestral(options: dict[str, Any], steps: int) -> Plan:
-    return _plan_sigmas(options, *_euler_schedule(options, steps), ancestral=True)
+    return _MAKERS[options["name"]](dict(options), steps)
 
 
 def _euler_schedule(options: dict[str, Any], steps: int) -> tuple[Array, Array]:
@@ -87,7 +80,8 @@ def _euler_schedule(options: dict[str, Any], steps: int) -> tuple[Array, Array]:
     return timesteps.astype(np.float32), np.append(sigmas, _last_sigma(options, levels)).astype(np.float32)
 
 
-def _plan_sigmas(options: dict[str, Any], timesteps: Array, sigmas: Array, *, ancestral: bool) -> Plan:
+def _make_euler(options: dict[str, Any], count: int, *, ancestral: bool) -> Sampler:
+    timesteps, sigmas = _euler_schedule(options, count)
     highest = float(sigmas.max())
     steps = []
     for timestep, now, then in zip(timesteps.tolist(), sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
@@ -97,11 +91,11 @@ def _plan_sigmas(options: dict[str, Any], timesteps: Array, sigmas: Array, *, an
         following = (1 + change * (1 - keep) / now, -change * out / now, 0.0, 0.0, fresh)
         steps.append(Step(timestep, 1 / math.sqrt(now**2 + 1), (keep, out), following))
     leading = options["timestep_spacing"] == "leading"
-    return Plan(math.sqrt(highest**2 + 1) if leading else highest, None, tuple(steps))
+    return Sampler(math.sqrt(highest**2 + 1) if leading else highest, None, tuple(steps))
 
 
 def _clean_of_sigma(prediction: str, sigma: float) -> tuple[float, float]:
-    """Weigh latents and output where latents are clean + sigma * noise."""
+    """Return the weights of latents and output where latents are clean + sigma * noise."""
     if prediction == "epsilon":
         return 1.0, -sigma
     if prediction == "v_prediction":
@@ -110,7 +104,7 @@ def _clean_of_sigma(prediction: str, sigma: float) -> tuple[float, float]:
 
 
 def _clean_of_signal(prediction: str, signal: float, noise: float) -> tuple[float, float]:
-    """Weigh latents and output where latents are signal * clean + noise * noise."""
+    """Return the weights of latents and output where latents are signal * clean + noise * noise."""
     if prediction == "epsilon":
         return 1 / signal, -noise / signal
     if prediction == "v_prediction":
@@ -122,17 +116,17 @@ def _last_sigma(options: dict[str, Any], levels: Array) -> float:
     return float(levels[0]) if options.get("final_sigmas_type") == "sigma_min" else 0.0
 
 
-def _plan_dpm(options: dict[str, Any], steps: int) -> Plan:
+def _make_dpm(options: dict[str, Any], steps: int) -> Sampler:
     timesteps, sigmas = _dpm_schedule(options, steps)
-    planned = []
+    made = []
     for place, timestep in enumerate(timesteps):
         signal, noise = _signal_and_noise(sigmas[place])
         clean = _clean_of_signal(options["prediction_type"], signal, noise)
         second = options["solver_order"] > 1 and place > 0 and not _ends_in_first_order(options, place, len(timesteps))
         before = sigmas[place - 1] if second else None
         following = _dpm_following(options["solver_type"], before, sigmas[place], sigmas[place + 1])
-        planned.append(Step(timestep, 1.0, clean, following))
-    return Plan(1.0, None, tuple(planned))
+        made.append(Step(timestep, 1.0, clean, following))
+    return Sampler(1.0, None, tuple(made))
 
 
 def _dpm_schedule(options: dict[str, Any], steps: int) -> tuple[list[float], list[float]]:
@@ -155,7 +149,7 @@ def _ends_in_first_order(options: dict[str, Any], place: int, steps: int) -> boo
 def _dpm_following(
     solver: str, before: float | None, now: float, then: float
 ) -> tuple[float, float, float, float, float]:
-    """Weigh for one step; `before` is given where it is of second order. Lambda of the source is -log(sigma)."""
+    """Return the weights of one step; `before` is given for a second order. The paper's lambda is -log(sigma)."""
     signal, noise = _signal_and_noise(then)
     keep, new = noise / _signal_and_noise(now)[1], signal * (1 - then / now)
     if before is None:
@@ -171,11 +165,11 @@ def _signal_and_noise(sigma: float) -> tuple[float, float]:
     return signal, sigma * signal
 
 
-def _plan_ddim(options: dict[str, Any], steps: int) -> Plan:
+def _make_ddim(options: dict[str, Any], steps: int) -> Sampler:
     kept, trained = kept_signal(options), options["num_train_timesteps"]
     timesteps = spaced_timesteps(options["timestep_spacing"], steps, trained, options["steps_offset"]).round()
     final = 1.0 if options["set_alpha_to_one"] else float(kept[0])
-    planned = []
+    made = []
     for timestep in timesteps.astype(int).tolist():
         earlier = timestep - trained // steps
         now, then = float(kept[timestep]), float(kept[earlier]) if earlier >= 0 else final
@@ -184,12 +178,12 @@ def _plan_ddim(options: dict[str, Any], steps: int) -> Plan:
         pull = math.sqrt(1 - then)
         latents, output = _noise_of_signal(options["prediction_type"], signal, noise)
         following = (pull * latents, pull * output, math.sqrt(then), 0.0, 0.0)
-        planned.append(Step(float(timestep), 1.0, clean, following))
-    return Plan(1.0, options["clip_sample_range"] if options["clip_sample"] else None, tuple(planned))
+        made.append(Step(float(timestep), 1.0, clean, following))
+    return Sampler(1.0, options["clip_sample_range"] if options["clip_sample"] else None, tuple(made))
 
 
 def _noise_of_signal(prediction: str, signal: float, noise: float) -> tuple[float, float]:
-    """Weigh latents and output for the noise that is in the latents."""
+    """Return the weights of latents and output for the noise that is in the latents."""
     if prediction == "epsilon":
         return 0.0, 1.0
     if prediction == "v_prediction":
@@ -198,9 +192,9 @@ def _noise_of_signal(prediction: str, signal: float, noise: float) -> tuple[floa
 
 
 _FEW_STEPS = 15  # under which the last steps of DPM-Solver++ are of lower order
-_PLANS: dict[str, Callable[[dict[str, Any], int], Plan]] = {
-    "DDIMScheduler": _plan_ddim,
-    "DPMSolverMultistepScheduler": _plan_dpm,
-    "EulerAncestralDiscreteScheduler": _plan_euler_ancestral,
-    "EulerDiscreteScheduler": _plan_euler,
+_MAKERS: dict[str, Callable[[dict[str, Any], int], Sampler]] = {
+    "DDIMScheduler": _make_ddim,
+    "DPMSolverMultistepScheduler": _make_dpm,
+    "EulerAncestralDiscreteScheduler": partial(_make_euler, ancestral=True),
+    "EulerDiscreteScheduler": partial(_make_euler, ancestral=False),
 }

@@ -1,8 +1,10 @@
-"""What a sampler may be told: its options as diffusers names them, their defaults, and what each may be."""
+"""The options of a sampler as diffusers names them, their defaults, and what each may be."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from albu_diffusemix.backends.rules import COUNT, FLAG, Rule, is_number, is_whole
 
 __all__ = ["SAMPLERS", "read_options"]
 
@@ -14,11 +16,6 @@ class _Options(NamedTuple):
     choices: dict[str, tuple[Any, ...]]
 
 
-class _Rule(NamedTuple):
-    words: str
-    holds: Callable[[Any], bool]
-
-
 def read_options(config: Mapping[str, Any], wanted: str | Mapping[str, Any] | None) -> dict[str, Any]:
     """Merge a checkpoint's scheduler_config.json with what a user wants, as `from_config` of diffusers does.
 
@@ -27,7 +24,7 @@ def read_options(config: Mapping[str, Any], wanted: str | Mapping[str, Any] | No
         wanted: A class of diffusers by name, or a mapping with its `name` and options; None is the checkpoint's own.
 
     Returns:
-        dict[str, Any]: Every option of the sampler, and its `name`.
+        Every option of the sampler, and its `name`.
 
     Raises:
         ValueError: There is no such sampler here, or an option or its value is not known.
@@ -52,15 +49,15 @@ def read_options(config: Mapping[str, Any], wanted: str | Mapping[str, Any] | No
     return options
 
 
-def _check(what: str, value: Any, choices: tuple[Any, ...] | None, rule: _Rule | None) -> None:
+def _check(what: str, value: Any, choices: tuple[Any, ...] | None, rule: Rule | None) -> None:
     if choices is not None and value not in choices:
         raise ValueError(f"{what} can be {', '.join(map(repr, choices))} with ONNX; got {value!r}")
     if rule is not None and not rule.holds(value):
         raise ValueError(f"{what} must be {rule.words}; got {value!r}")
 
 
-def _rule(option: str, defaults: Mapping[str, Any]) -> _Rule | None:
-    return _FLAG if isinstance(defaults.get(option), bool) else _RULES.get(option)
+def _rule(option: str, defaults: Mapping[str, Any]) -> Rule | None:
+    return FLAG if isinstance(defaults.get(option), bool) else _RULES.get(option)
 
 
 def _check_lengths(options: Mapping[str, Any]) -> None:
@@ -72,30 +69,21 @@ def _check_lengths(options: Mapping[str, Any]) -> None:
         raise ValueError(f"trained_betas must hold num_train_timesteps, {trained}, numbers; got {len(betas)}")
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 < value < 1
+    return is_number(value) and 0 < value < 1
 
 
-_FLAG = _Rule("True or False", lambda value: isinstance(value, bool))
-_BETA = _Rule("a number between 0 and 1", _is_share)
+_BETA = Rule("a number between 0 and 1", _is_share)
 _RULES = {
-    "num_train_timesteps": _Rule("a whole number of at least 1", lambda value: _is_whole(value) and value > 0),
-    "steps_offset": _Rule("a whole number of at least 0", lambda value: _is_whole(value) and value >= 0),
+    "num_train_timesteps": COUNT,
+    "steps_offset": Rule("a whole number of at least 0", lambda value: is_whole(value) and value >= 0),
     "beta_start": _BETA,
     "beta_end": _BETA,
-    "trained_betas": _Rule(
+    "trained_betas": Rule(
         "None or a list of numbers between 0 and 1",
         lambda value: value is None or (isinstance(value, list) and all(map(_is_share, value))),
     ),
-    "clip_sample_range": _Rule("a number above 0", lambda value: _is_number(value) and value > 0),
+    "clip_sample_range": Rule("a number above 0", lambda value: is_number(value) and value > 0),
 }
 _COMMON = {
     "num_train_timesteps": 1000,

@@ -1,4 +1,4 @@
-"""When a sampler asks the network, and how much noise it takes the latents to hold then.
+"""At which timesteps a sampler calls the network, and how much noise it assumes in the latents there.
 
 A schedule is a list of timesteps, and of noise levels sigma = sqrt((1 - a) / a), a being the cumulative product of the
 diffusion's alphas. It follows the scheduler of diffusers in every rounding, since one number later all pixels differ.
@@ -20,7 +20,7 @@ _LEAST_SIGNAL = 2.0**-24
 
 
 def kept_signal(config: Mapping[str, Any]) -> Array:
-    """Give the share of the variance that is still signal at each training step, the cumulative product of alphas."""
+    """Return the share of the variance that is still signal at each training step, the cumulative product of alphas."""
     betas = _betas(config)
     if config["rescale_betas_zero_snr"]:
         betas = _without_signal_at_the_end(betas)
@@ -31,7 +31,7 @@ def kept_signal(config: Mapping[str, Any]) -> Array:
 
 
 def noise_levels(kept: Array) -> Array:
-    """Give sigma at each training step."""
+    """Return sigma at each training step."""
     return np.sqrt((1 - kept) / kept)
 
 

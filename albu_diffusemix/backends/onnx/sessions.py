@@ -1,4 +1,4 @@
-"""ONNX graphs, loaded: their inputs are given as they ask for them, whoever exported them."""
+"""Loaded ONNX graphs: each gets its inputs in the form that it asks for, whichever program exported it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ _ERROR = 3  # onnxruntime's own log: nothing under errors, which we raise
 
 
 def choose_providers(wanted: str | Sequence[Any]) -> list[Any]:
-    """Give the execution providers, in order of preference.
+    """Return the execution providers, in order of preference.
 
     Args:
         wanted: "auto" (CUDA, DirectML, CPU, those of them that are here), a name, or a list of names or of pairs of a
@@ -54,7 +54,7 @@ def choose_providers(wanted: str | Sequence[Any]) -> list[Any]:
 
 
 def make_options(wanted: Mapping[str, Any]) -> onnxruntime.SessionOptions:
-    """Give a session's options.
+    """Return a session's options.
 
     Args:
         wanted: By name; a name with a dot is a configuration entry.
@@ -106,7 +106,7 @@ class Graph:
 
     Args:
         path: Its file.
-        providers: As `choose_providers` gives them.
+        providers: As `choose_providers` returns them.
         session_options: onnxruntime's, by name; names with a dot are its configuration entries.
         inputs: The inputs that it must have.
 
@@ -122,7 +122,7 @@ class Graph:
         options = make_options(session_options)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=list(providers))
-        except Exception as error:  # onnxruntime has a dozen of its own, with no common base
+        except Exception as error:  # onnxruntime raises a dozen classes with no common base
             raise ValueError(f"graph {path} cannot be loaded: {_reason(error)}") from error
         self._inputs = {one.name: one for one in self._session.get_inputs()}
         _check_inputs(path, self._inputs, inputs)
@@ -132,12 +132,12 @@ class Graph:
         self.device = device_of(self.provider, self._session.get_provider_options()[self.provider])
 
     def input_length(self, name: str, axis: int) -> int | None:
-        """Give the length of an input along an axis; None where it is free."""
+        """Return the length of an input along an axis; None where it is free."""
         length = self._inputs[name].shape[axis]
         return length if isinstance(length, int) else None
 
     def output_length(self, axis: int) -> int | None:
-        """Give the length of the output along an axis; None where it is free."""
+        """Return the length of the output along an axis; None where it is free."""
         length = self._output.shape[axis]
         return length if isinstance(length, int) else None
 
@@ -157,11 +157,11 @@ class Graph:
         return self.place("timestep", np.full(batch if for_each else 1, timestep))
 
     def run(self, inputs: Mapping[str, onnxruntime.OrtValue]) -> NDArray[np.float32]:
-        """Give the first output, float32.
+        """Return the first output, float32.
 
         Raises:
             ValueError: The graph does not take these shapes.
-            MemoryError: The memory does not suffice.
+            MemoryError: There is too little memory.
 
         """
         binding = self._session.io_binding()
@@ -179,7 +179,7 @@ class Graph:
 
 
 def device_of(provider: str, options: Mapping[str, str]) -> tuple[str, int]:
-    """Say where a provider wants its inputs, as onnxruntime names devices: on CUDA the card that it was given."""
+    """Return where a provider wants its inputs, as onnxruntime names devices: on CUDA the card of its options."""
     return ("cuda", int(options.get("device_id", 0))) if provider == _CUDA else ("cpu", 0)
 
 
@@ -194,7 +194,7 @@ def _check_inputs(path: Path, found: Mapping[str, Any], wanted: Sequence[str]) -
 def _check_provider(path: Path, wanted: Any, found: str) -> None:
     name = wanted if isinstance(wanted, str) else wanted[0]
     if name != found:
-        raise ValueError(f"graph {path}: provider {name!r} does not start here, {found!r} does: name it in providers")
+        raise ValueError(f"graph {path}: provider {name!r} does not start here, {found!r} does: name that in providers")
 
 
 def _reason(error: Exception) -> str:

@@ -36,12 +36,12 @@ class PromptTokenizer:
         padding = _content(config.get("pad_token", _END))
         number = self._tokenizer.token_to_id(padding)
         if number is None:
-            raise ValueError(f"{folder} has no token {padding!r}, with which prompts are filled up")
+            raise ValueError(f"{folder} has no token {padding!r}, with which short prompts are filled up")
         self._tokenizer.enable_truncation(length)
         self._tokenizer.enable_padding(length=length, pad_id=number, pad_token=padding)
 
     def encode(self, prompt: str) -> NDArray[np.int64]:
-        """Give the numbers of a prompt's tokens, (1, length)."""
+        """Return the numbers of a prompt's tokens, (1, length)."""
         return np.array([self._tokenizer.encode(prompt).ids], np.int64)
 
 
@@ -85,5 +85,5 @@ def _length(folder: Path, config: dict[str, Any]) -> int:
 
 
 def _content(token: Any) -> str:
-    """Give a token's text; older files hold it with its settings."""
+    """Return a token's text; older files hold it with its settings."""
     return str(token.get("content") if isinstance(token, dict) else token)

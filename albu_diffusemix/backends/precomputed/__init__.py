@@ -27,21 +27,21 @@ class Precomputed:
 
     An image is looked up by its key, or by its pixels where the call gives none. Of its counterparts (those of the
     request's prompt, if there is one) the seed chooses: the same seed, the same one. Only the part that the mask uses
-    is decoded. A counterpart that was made from other pixels is never used in silence: the error names what happened
+    is decoded. A counterpart that was made from other pixels is never used: the error names what happened
     to the image. The store may be opened before a DataLoader starts its workers, by fork, spawn or forkserver.
 
     Args:
-        store (str): The store's folder.
-        on_miss (str): What to do with an image that the store has nothing for. "error" says why; "passthrough" leaves
+        store: The store's folder.
+        on_miss: What to do with an image that the store has nothing for. "error" says why; "passthrough" leaves
             the image unmixed, warns once and counts. Default: "error".
-        on_mismatch (str): What to do where the key is there, but the pixels differ. "error" names the cause. "stretch"
+        on_mismatch: What to do where the key is there, but the pixels differ. "error" names the cause. "stretch"
             allows a stretch of the whole image, as by `A.Resize`, and decoders that differ by a grey level. It still
             refuses an image whose height and width are the source's exchanged, and the very source flipped, turned or
-            BGR; what was cropped, or flipped, turned or BGR *and* resized or decoded differently, it cannot tell.
+            BGR; what was cropped, or flipped, turned or BGR *and* resized or decoded differently, it cannot detect.
             Default: "error".
 
     Attributes:
-        prompts (tuple[str, ...]): Empty: each image has its own.
+        prompts: Empty: each image has its own.
 
     Raises:
         ValueError: An option is not allowed; there is no store, it is damaged, of a newer format, or cannot be read.
@@ -86,15 +86,15 @@ class Precomputed:
         """Read the requested part of one counterpart for each request.
 
         Args:
-            requests (Sequence[Request]): Images `(H, W, 3)` uint8 RGB, whole and unchanged as they came from the data
+            requests: Images `(H, W, 3)` uint8 RGB, whole and unchanged as they came from the data
                 set. A prompt of None takes any of the image's counterparts.
 
         Returns:
-            list[Counterpart]: One for each request, in order, of the box's size; status "ok", or "missing" where
+            One for each request, in order, of the box's size; status "ok", or "missing" where
                 `on_miss` is "passthrough".
 
         Raises:
-            ValueError: There is none and `on_miss` is "error", it was made from other pixels, or it is damaged.
+            ValueError: None is there and `on_miss` is "error", or it was made from other pixels or is damaged.
 
         """
         return [self._answer(request) for request in requests]

@@ -74,7 +74,7 @@ _CHANGES = [Change("BGR", RGB, transposes=False, undo=_swap), *_MOVES, *map(_wit
 
 
 def change_of(image: Pixels, source: Source) -> Change | None:
-    """Find the change that made the image of the source; None where it is none of BGR, flips, turns and both at once.
+    """Find the change that made the image of the source; None where it is not BGR, a flip, a turn or two of them.
 
     Args:
         image: `(H, W, 3)` uint8.
@@ -99,6 +99,6 @@ def change_among(image: Pixels, known: Callable[[Source], object]) -> Change | N
 
 
 def is_sideways(image: Pixels, source: Source) -> bool:
-    """Tell whether the image has the source's height and width exchanged."""
+    """Return whether the image has the source's height and width exchanged."""
     height, width = image.shape[:2]
     return height != width and (height, width) == (source.width, source.height)

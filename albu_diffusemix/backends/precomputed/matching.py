@@ -1,7 +1,8 @@
 """Which counterparts of a store belong to an image, and why none does.
 
-A counterpart that lies askew teaches wrong things in silence, so a hit by key counts only if the pixels are those that
-the counterpart was made from. `Explainer` then tries what commonly happens to images before they are mixed.
+A counterpart that is not aligned with its image would spoil the training without an error, so a hit by key counts only
+if the pixels are those that the counterpart was made from. `Explainer` then tries what often happens to images before
+they are mixed.
 """
 
 import itertools
@@ -31,8 +32,8 @@ class Match(NamedTuple):
     """The counterparts that belong to an image.
 
     Attributes:
-        rows: They, ordered by key and variant.
-        missing: Where there are none: whether the store has none for that image and prompt. Otherwise it has, but
+        rows: The counterparts, ordered by key and variant.
+        missing: Where there are no rows: whether the store has none for that image and prompt. Otherwise it has, but
             they were made from other pixels.
 
     """
@@ -46,7 +47,7 @@ class Cause(NamedTuple):
 
     Attributes:
         what: The reason, in the same words for all images that share it.
-        detail: What is particular to this image; may be empty.
+        detail: What is special about this image; may be empty.
         advice: What to do.
 
     """
@@ -68,10 +69,10 @@ def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mi
         key: Its path relative to the root of its data set, or None.
         prompt: The only effect to look for; None takes all.
         on_mismatch: What a hit by key with other pixels is. "error": no match. "stretch": a match, unless the image
-            is the very source flipped, turned or BGR, or has the source's height and width exchanged.
+            is the source itself flipped, turned or BGR, or has the source's height and width exchanged.
 
     Raises:
-        StoreError: The key is none, or the store is damaged.
+        StoreError: The key is not valid, or the store is damaged.
 
     """
     rows = _with_prompt(_rows(store, image, key), prompt)
@@ -80,7 +81,7 @@ def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mi
     sources = {row.source for row in rows}
     fitting = _same(sources, image)
     if not fitting and on_mismatch == "stretch":
-        fitting = {source for source in sources if not _lies_askew(image, source)}
+        fitting = {source for source in sources if not _is_misaligned(image, source)}
     return Match([row for row in rows if row.source in fitting], missing=False)
 
 
@@ -96,7 +97,7 @@ class Explainer:
         self._store = store
 
     def explain(self, image: Pixels, key: str | None, prompt: str | None = None) -> Cause:
-        """Name the cause for one image; the arguments are those of `find`.
+        """Return the cause for one image; the arguments are those of `find`.
 
         Raises:
             StoreError: As for `find`.
@@ -196,8 +197,8 @@ def _same(sources: set[Source], image: Pixels) -> set[Source]:
     return sources & {Source.of(image)}
 
 
-def _lies_askew(image: Pixels, source: Source) -> bool:
-    """Tell whether a counterpart of this source lies askew on the image, as far as that shows without the source."""
+def _is_misaligned(image: Pixels, source: Source) -> bool:
+    """Return whether a counterpart of this source is misaligned, as far as that shows without the source."""
     return is_sideways(image, source) or change_of(image, source) is not None
 
 

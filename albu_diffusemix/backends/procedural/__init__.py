@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends import Counterpart, Request
-from albu_diffusemix.backends.pixels import check_box, check_rgb
+from albu_diffusemix.backends.pixels import check_request
 from albu_diffusemix.backends.procedural.art import crayon, mosaic, ukiyo_e, watercolor
 from albu_diffusemix.backends.procedural.sky import aurora, rainbow, sunset
 from albu_diffusemix.backends.procedural.weather import autumn, rain, snowy
@@ -74,7 +74,7 @@ class Procedural:
         return "Procedural()  # OpenCV filters, not diffusion"
 
     def check_prompt(self, prompt: str) -> None:
-        """Raise ValueError for a prompt that is like none of the ten, with a list of them.
+        """Raise ValueError for a prompt that has no word of the ten, with a list of them.
 
         Any other is drawn by the filter that `nearest_prompt` names.
         """
@@ -84,23 +84,22 @@ class Procedural:
         """Filter each request's image and cut out its box.
 
         Args:
-            requests (Sequence[Request]): Images `(H, W, 3)` uint8 RGB of any size from 1x1 up, only read. A
-                prompt of None is chosen among `prompts` by the request's seed.
+            requests: Images `(H, W, 3)` uint8 RGB of any size from 1x1 up, only read. A prompt of None is chosen among
+                `prompts` by the request's seed.
 
         Returns:
-            list[Counterpart]: One for each request, in order: C-contiguous, status "ok". Its prompt is the filter that
+            One for each request, in order: C-contiguous, status "ok". Its prompt is the filter that
                 was used, also where the request has it in other words.
 
         Raises:
-            ValueError: If a prompt is like none of the known ones, an image is not `(H, W, 3)` uint8, or a box is empty
+            ValueError: If a prompt has no known word, an image is not `(H, W, 3)` uint8, or a box is empty
                 or reaches beyond its image.
 
         """
         return [self._make(request) for request in requests]
 
     def _make(self, request: Request) -> Counterpart:
-        check_rgb(request.image)
-        check_box(request.box, request.image)
+        check_request(request)
         prompt = self._choose(request.seed) if request.prompt is None else nearest_prompt(request.prompt)
         made = _at_working_size(request.image, EFFECTS[prompt], _generator(request.seed, prompt))
         return Counterpart(np.ascontiguousarray(crop(made, request.box)), "ok", prompt)
@@ -113,10 +112,10 @@ def nearest_prompt(prompt: str) -> str:
     """Find the known prompt that shares the most words with `prompt`; the earlier one of the table if several do.
 
     Args:
-        prompt (str): What the user asked for. Case, punctuation and order do not matter; synonyms count.
+        prompt: What the user asked for. Case, punctuation and order do not matter; synonyms count.
 
     Returns:
-        str: One of the ten prompts that have a filter.
+        One of the ten prompts that have a filter.
 
     Raises:
         ValueError: If no word is known; the message lists the prompts that are.
