@@ -82,7 +82,7 @@ _call_data: ContextVar[dict[str, Any]] = ContextVar("albu_diffusemix_call_data")
 
 
 def call_data() -> dict[str, Any]:
-    """Give the data of the call under way, by the names that the caller used; empty outside of a call."""
+    """Return the data of the call under way, by the names that the caller used; empty outside of a call."""
     return _call_data.get({})
 
 
@@ -113,7 +113,7 @@ class HostTransform:
         raise NotImplementedError
 
     def applied_arguments(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Give the arguments of the constructor that fix what was drawn: what AlbumentationsX records as applied."""
+        """Return the arguments of the constructor that fix what was drawn: what AlbumentationsX records as applied."""
         raise NotImplementedError
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -23,13 +23,13 @@ class SimilarityFilter:
     The model is loaded at the first use; one instance may be used from several threads.
 
     Args:
-        low (float): Least similarity that is accepted, in [-1, 1].
-        high (float): Greatest similarity that is accepted, above `low`, at most 1.
-        model_id (str): A folder or an id on the Hugging Face Hub of a model with `get_image_features`, such as CLIP or
+        low: Least similarity that is accepted, in [-1, 1].
+        high: Greatest similarity that is accepted, above `low`, at most 1.
+        model_id: A folder or an id on the Hugging Face Hub of a model with `get_image_features`, such as CLIP or
             SigLIP. Default: "openai/clip-vit-base-patch32".
-        revision (str | None): Branch, tag or commit on the Hub. Default: None, the main branch.
-        device (str): "cuda", "cuda:1", "mps", "cpu", or "auto", the first of them that there is. Default: "auto".
-        local_files_only (bool): Never ask the Hub. Default: False.
+        revision: Branch, tag or commit on the Hub. Default: None, the main branch.
+        device: "cuda", "cuda:1", "mps", "cpu", or "auto", the first of them that there is. Default: "auto".
+        local_files_only: Never ask the Hub. Default: False.
 
     Raises:
         ValueError: The bounds are not in order.
@@ -72,14 +72,14 @@ class SimilarityFilter:
         self._lock = threading.Lock()
 
     def measure(self, images: Sequence[NDArray[np.uint8]], sources: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Give the cosine similarity of each image to its source.
+        """Return the cosine similarity of each image to its source.
 
         Args:
-            images (Sequence[np.ndarray]): Counterparts, (H, W, 3) uint8 RGB, of any size.
-            sources (Sequence[np.ndarray]): As many sources, likewise.
+            images: Counterparts, (H, W, 3) uint8 RGB, of any size.
+            sources: As many sources, likewise.
 
         Returns:
-            np.ndarray: (N,) float32 in [-1, 1].
+            (N,) float32 in [-1, 1].
 
         Raises:
             ValueError: There are not as many of both, or the model cannot be loaded.
@@ -95,8 +95,8 @@ class SimilarityFilter:
         """Say why a counterpart is of no use: too far from its source, or too near; None for one that is accepted.
 
         Args:
-            images (Sequence[np.ndarray]): As for `measure`.
-            sources (Sequence[np.ndarray]): As for `measure`.
+            images: As for `measure`.
+            sources: As for `measure`.
 
         Raises:
             ValueError: As for `measure`.
@@ -146,7 +146,7 @@ class SimilarityFilter:
         return self._loaded
 
     def _source(self) -> str:
-        """Give the model's folder or, where the Hub may be asked, its id."""
+        """Return the model's folder or, where the Hub may be asked, its id."""
         if Path(self.model_id).is_dir() or not self._local_files_only:
             return self.model_id
         from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  optional

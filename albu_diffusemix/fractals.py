@@ -57,9 +57,9 @@ class FractalLibrary:
     recently used are forgotten. Use `shared_library`, which gives each process one of its own.
 
     Args:
-        source (str): "builtin", or a folder of images (BMP, JPEG, PNG, TIFF, WebP; searched with its sub-folders).
+        source: "builtin", or a folder of images (BMP, JPEG, PNG, TIFF, WebP; searched with its sub-folders).
             Default: "builtin".
-        memory_bound (int): Bytes to remember at the most. Default: 128 MiB.
+        memory_bound: Bytes to remember at the most. Default: 128 MiB.
 
     Raises:
         ValueError: The folder does not exist or holds no images.
@@ -84,29 +84,29 @@ class FractalLibrary:
         return len(self._paths)
 
     def name(self, index: int) -> str:
-        """Give a fractal's file name.
+        """Return a fractal's file name.
 
         Args:
-            index (int): Its number, from 0.
+            index: Its number, from 0.
 
         Returns:
-            str: The file's name, without its folder.
+            The file's name, without its folder.
 
         """
         return self._paths[index].name
 
     def get(self, index: int, height: int, width: int, out: NDArray[Any] | None = None) -> NDArray[np.uint8]:
-        """Give one fractal resized to an image's size (paper, section 3.2: one fractal over the whole image).
+        """Return one fractal resized to an image's size (paper, section 3.2: one fractal over the whole image).
 
         Args:
-            index (int): Its number, from 0, in the order of the file names.
-            height (int): Height in pixels.
-            width (int): Width in pixels.
-            out (np.ndarray | None): An array that may be written to; used where a fractal has to be resized that is
+            index: Its number, from 0, in the order of the file names.
+            height: Height in pixels.
+            width: Width in pixels.
+            out: An array that may be written to; used where a fractal has to be resized that is
                 not worth remembering, and `out` has its shape and dtype. Default: None.
 
         Returns:
-            np.ndarray: (height, width, 3) uint8 RGB, read-only unless it is `out`.
+            (height, width, 3) uint8 RGB, read-only unless it is `out`.
 
         Raises:
             OSError: The file cannot be opened.
@@ -146,13 +146,13 @@ class FractalLibrary:
 
 
 def shared_library(source: str) -> FractalLibrary:
-    """Give this process's one library for a source; a forked or spawned process gets its own.
+    """Return this process's one library for a source; a forked or spawned process gets its own.
 
     Args:
-        source (str): As for `FractalLibrary`.
+        source: As for `FractalLibrary`.
 
     Returns:
-        FractalLibrary: The same instance for the same source in the same process.
+        The same instance for the same source in the same process.
 
     Raises:
         ValueError: As for `FractalLibrary`.

@@ -54,7 +54,7 @@ def check_image(image: Any) -> None:
     """Refuse what is not an image.
 
     Args:
-        image (Any): The candidate.
+        image: The candidate.
 
     Raises:
         TypeError: It is not a NumPy array.
@@ -70,10 +70,10 @@ def prepare_image(image: Any) -> Image:
     """Return an image as the arithmetic takes it: contiguous, and where float32 overshoots [0, 1] a little, clipped.
 
     Args:
-        image (Any): The candidate.
+        image: The candidate.
 
     Returns:
-        np.ndarray: The image itself where it is contiguous and in its range, else a copy. Channels beyond the third
+        The image itself where it is contiguous and in its range, else a copy. Channels beyond the third
             keep their values.
 
     Raises:
@@ -125,14 +125,14 @@ def _value_range(image: Image) -> tuple[float, float]:
 
 
 def crop(image: Image, box: Box) -> Image:
-    """Give a view of a part of the image.
+    """Return a view of a part of the image.
 
     Args:
-        image (np.ndarray): (H, W) or (H, W, C).
-        box (Box): `(x_min, y_min, x_max, y_max)` in pixels, upper ends excluded.
+        image: (H, W) or (H, W, C).
+        box: `(x_min, y_min, x_max, y_max)` in pixels, upper ends excluded.
 
     Returns:
-        np.ndarray: A view, not contiguous in general.
+        A view, not contiguous in general.
 
     """
     x_min, y_min, x_max, y_max = box
@@ -140,29 +140,29 @@ def crop(image: Image, box: Box) -> Image:
 
 
 def whole_box(image: Image) -> Box:
-    """Give the box of all pixels.
+    """Return the box of all pixels.
 
     Args:
-        image (np.ndarray): (H, W) or (H, W, C).
+        image: (H, W) or (H, W, C).
 
     Returns:
-        Box: `(0, 0, W, H)`.
+        `(0, 0, W, H)`.
 
     """
     return (0, 0, image.shape[1], image.shape[0])
 
 
 def half_box(height: int, width: int, mask_type: Half, seam_width: float = 0.0) -> Box:
-    """Give the part of the counterpart that `half_concat` uses.
+    """Return the part of the counterpart that `half_concat` uses.
 
     Args:
-        height (int): Height of the image in pixels.
-        width (int): Width of the image in pixels.
-        mask_type (str): The half: "left", "right", "top" or "bottom". Of an odd side, left and top are the smaller.
-        seam_width (float): Length of the soft seam as a fraction of the divided side, in [0, 1]. Default: 0.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        mask_type: The half: "left", "right", "top" or "bottom". Of an odd side, left and top are the smaller.
+        seam_width: Length of the soft seam as a fraction of the divided side, in [0, 1]. Default: 0.
 
     Returns:
-        Box: `(x_min, y_min, x_max, y_max)`, the half widened by its share of the seam.
+        `(x_min, y_min, x_max, y_max)`, the half widened by its share of the seam.
 
     Raises:
         ValueError: `mask_type` names no half, or `seam_width` lies outside [0, 1].
@@ -194,14 +194,14 @@ def half_concat(image: Image, counterpart: Image, mask_type: Half, seam_width: f
     the middle from 0 to 1 in n even steps, both ends included.
 
     Args:
-        image (np.ndarray): I, (H, W) or (H, W, C), uint8 or float32.
-        counterpart (np.ndarray): C, of the image's shape and dtype; or only the part of it that `half_box` names.
-        mask_type (str): Where the counterpart goes: "left", "right", "top" or "bottom".
-        seam_width (float): Length of the soft seam as a fraction of the divided side, in [0, 1]; 0 is the paper's hard
+        image: I, (H, W) or (H, W, C), uint8 or float32.
+        counterpart: C, of the image's shape and dtype; or only the part of it that `half_box` names.
+        mask_type: Where the counterpart goes: "left", "right", "top" or "bottom".
+        seam_width: Length of the soft seam as a fraction of the divided side, in [0, 1]; 0 is the paper's hard
             edge. Default: 0.
 
     Returns:
-        np.ndarray: The hybrid, of the image's shape and dtype.
+        The hybrid, of the image's shape and dtype.
 
     Raises:
         ValueError: A bad `mask_type` or `seam_width`, or a counterpart that does not fit.
@@ -222,16 +222,16 @@ def half_concat(image: Image, counterpart: Image, mask_type: Half, seam_width: f
 
 
 def half_pieces(image: Image, counterpart: Image, mask_type: Half, seam_width: float = 0.0) -> list[Piece]:
-    """Give the pieces that `half_concat` joins: the half of the counterpart, the rest of the image, the seam.
+    """Return the pieces that `half_concat` joins: the half of the counterpart, the rest of the image, the seam.
 
     Args:
-        image (np.ndarray): As for `half_concat`, and so are the others.
-        counterpart (np.ndarray): C.
-        mask_type (str): The half.
-        seam_width (float): Of the soft seam. Default: 0.
+        image: As for `half_concat`, and so are the others.
+        counterpart: C.
+        mask_type: The half.
+        seam_width: Of the soft seam. Default: 0.
 
     Returns:
-        list[Piece]: Two of them, or three with a seam; fewer where the image has only one row or column.
+        Two of them, or three with a seam; fewer where the image has only one row or column.
 
     Raises:
         ValueError: As for `half_concat`.
@@ -259,14 +259,14 @@ def cutmix_box(height: int, width: int, center_x: float, center_y: float, area: 
     """Place a box of the image's proportions, cut off at the image's border (CutMix, section 3.1).
 
     Args:
-        height (int): Height of the image in pixels.
-        width (int): Width of the image in pixels.
-        center_x (float): Centre as a fraction of the width, in [0, 1].
-        center_y (float): Centre as a fraction of the height, in [0, 1].
-        area (float): Area of the whole box as a fraction of the image's, in [0, 1].
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        center_x: Centre as a fraction of the width, in [0, 1].
+        center_y: Centre as a fraction of the height, in [0, 1].
+        area: Area of the whole box as a fraction of the image's, in [0, 1].
 
     Returns:
-        Box: `(x_min, y_min, x_max, y_max)`; it may be empty.
+        `(x_min, y_min, x_max, y_max)`; it may be empty.
 
     References:
         CutMix: https://arxiv.org/abs/1905.04899
@@ -291,12 +291,12 @@ def cutmix(image: Image, counterpart: Image, box: Box) -> Image:
     """Paste a box of the counterpart (paper, appendix 4: "CutMix + DiffuseMix").
 
     Args:
-        image (np.ndarray): (H, W) or (H, W, C), uint8 or float32.
-        counterpart (np.ndarray): Of the image's shape and dtype; or only the part of it that `box` names.
-        box (Box): `(x_min, y_min, x_max, y_max)` in pixels, inside of the image.
+        image: (H, W) or (H, W, C), uint8 or float32.
+        counterpart: Of the image's shape and dtype; or only the part of it that `box` names.
+        box: `(x_min, y_min, x_max, y_max)` in pixels, inside of the image.
 
     Returns:
-        np.ndarray: The hybrid, of the image's shape and dtype.
+        The hybrid, of the image's shape and dtype.
 
     Raises:
         ValueError: The counterpart does not fit.
@@ -306,15 +306,15 @@ def cutmix(image: Image, counterpart: Image, box: Box) -> Image:
 
 
 def cutmix_pieces(image: Image, counterpart: Image, box: Box) -> list[Piece]:
-    """Give the pieces that `cutmix` joins: the box of the counterpart, and the image around it.
+    """Return the pieces that `cutmix` joins: the box of the counterpart, and the image around it.
 
     Args:
-        image (np.ndarray): As for `cutmix`, and so are the others.
-        counterpart (np.ndarray): C.
-        box (Box): `(x_min, y_min, x_max, y_max)` in pixels, inside of the image.
+        image: As for `cutmix`, and so are the others.
+        counterpart: C.
+        box: `(x_min, y_min, x_max, y_max)` in pixels, inside of the image.
 
     Returns:
-        list[Piece]: Up to five of them.
+        Up to five of them.
 
     Raises:
         ValueError: The counterpart does not fit.
@@ -331,12 +331,12 @@ def mixup(image: Image, counterpart: Image, weight: float) -> Image:
     """Blend image and counterpart, `weight * C + (1 - weight) * I` (paper, appendix 4: "Mixup + DiffuseMix").
 
     Args:
-        image (np.ndarray): I, (H, W) or (H, W, C), uint8 or float32.
-        counterpart (np.ndarray): C, of the image's shape and dtype.
-        weight (float): Share of the counterpart, in [0, 1].
+        image: I, (H, W) or (H, W, C), uint8 or float32.
+        counterpart: C, of the image's shape and dtype.
+        weight: Share of the counterpart, in [0, 1].
 
     Returns:
-        np.ndarray: The hybrid, of the image's shape and dtype.
+        The hybrid, of the image's shape and dtype.
 
     Raises:
         ValueError: The counterpart does not fit.
@@ -352,11 +352,11 @@ def join(pieces: Sequence[Piece], out: Image) -> Image:
     """Put the pieces of a hybrid together.
 
     Args:
-        pieces (Sequence[Piece]): They cover `out`.
-        out (np.ndarray): Where to write the hybrid, of the pieces' dtype; nothing that a piece is a view of.
+        pieces: They cover `out`.
+        out: Where to write the hybrid, of the pieces' dtype; nothing that a piece is a view of.
 
     Returns:
-        np.ndarray: `out`.
+        `out`.
 
     """
     for box, piece in pieces:
@@ -368,14 +368,14 @@ def fractal_blend(image: Image, fractal: Image, alpha: float, out: Image | None 
     """Blend a fractal into the image, `A = alpha * F + (1 - alpha) * H` (paper, equation 2).
 
     Args:
-        image (np.ndarray): H, (H, W) or (H, W, C), uint8 or float32.
-        fractal (np.ndarray): F, of the image's shape and dtype; uint8 also goes with an image of float32.
-        alpha (float): The fractal's opacity, the paper's lambda, in [0, 1]; 0.2 in the paper's experiments.
-        out (np.ndarray | None): Where to write the result: an array of the image's shape and dtype, or a box of one,
+        image: H, (H, W) or (H, W, C), uint8 or float32.
+        fractal: F, of the image's shape and dtype; uint8 also goes with an image of float32.
+        alpha: The fractal's opacity, the paper's lambda, in [0, 1]; 0.2 in the paper's experiments.
+        out: Where to write the result: an array of the image's shape and dtype, or a box of one,
             which may be the image or the fractal itself. Default: a new one.
 
     Returns:
-        np.ndarray: The blended image, of the image's shape and dtype; uint8 is rounded, not cut off.
+        The blended image, of the image's shape and dtype; uint8 is rounded, not cut off.
 
     Raises:
         ValueError: `alpha` lies outside [0, 1], or the fractal does not fit.
@@ -401,10 +401,10 @@ def to_rgb(image: Image) -> NDArray[np.uint8]:
     """Rewrite an image as what every backend sees.
 
     Args:
-        image (np.ndarray): (H, W), (H, W, 1) or (H, W, C), uint8 or float32.
+        image: (H, W), (H, W, 1) or (H, W, C), uint8 or float32.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 RGB, contiguous. Grey is replicated; of more than three channels the first three
+        (H, W, 3) uint8 RGB, contiguous. Grey is replicated; of more than three channels the first three
         are taken; float32 is rounded to the nearest of 256 levels.
 
     """
@@ -420,12 +420,12 @@ def match_format(rgb: NDArray[np.uint8], target: Image) -> Image:
     """Rewrite uint8 RGB in the dtype and channels of `target`: the way back from `to_rgb`.
 
     Args:
-        rgb (np.ndarray): (H, W, 3) uint8.
-        target (np.ndarray): (H, W), (H, W, 1) or (H, W, C), uint8 or float32, of the same height and width, which
+        rgb: (H, W, 3) uint8.
+        target: (H, W), (H, W, 1) or (H, W, C), uint8 or float32, of the same height and width, which
                 may be zero.
 
     Returns:
-        np.ndarray: Of the target's shape and dtype. Grey is the luma of BT.601; channels beyond the third are
+        Of the target's shape and dtype. Grey is the luma of BT.601; channels beyond the third are
             the target's own.
 
     """

@@ -10,10 +10,10 @@ def declared_size(data: bytes) -> tuple[int, int]:
     """Return the width and height in an image file's header; (0, 0) where it has no size that can be read.
 
     Args:
-        data (bytes): A BMP, JPEG, PNG, TIFF or WebP file.
+        data: A BMP, JPEG, PNG, TIFF or WebP file.
 
     Returns:
-        tuple[int, int]: In pixels.
+        In pixels.
 
     Examples:
         >>> declared_size(b"BM" + bytes(12) + (40).to_bytes(4, "little") + (7).to_bytes(4, "little") * 2)

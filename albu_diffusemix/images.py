@@ -21,13 +21,13 @@ _LARGE = "make it smaller, or leave it out"
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Give all image files below a folder, by their endings, in the order of their paths.
+    """Return all image files below a folder, by their endings, in the order of their paths.
 
     Args:
-        folder (Path): Searched with its sub-folders; hidden files and folders are passed over.
+        folder: Searched with its sub-folders; hidden files and folders are passed over.
 
     Returns:
-        list[Path]: Paths that begin with `folder`; empty where there are none.
+        Paths that begin with `folder`; empty where there are none.
 
     """
     return sorted(
@@ -43,10 +43,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image file as people see it: turned upright where EXIF says so, without transparency.
 
     Args:
-        path (Path): BMP, JPEG, PNG, TIFF or WebP.
+        path: BMP, JPEG, PNG, TIFF or WebP.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 RGB.
+        (H, W, 3) uint8 RGB.
 
     Raises:
         OSError: The file cannot be opened, or is not a regular file: a folder, a FIFO, a socket, a device.
@@ -83,7 +83,7 @@ def check_ending(path: Path) -> None:
     """Refuse a path that `write_image` cannot write to.
 
     Args:
-        path (Path): Where an image is to go.
+        path: Where an image is to go.
 
     Raises:
         ValueError: The ending names no format.
@@ -97,8 +97,8 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Write an image file, in the format that its ending names: beside its place first, then renamed.
 
     Args:
-        path (Path): Where it goes; missing folders are made.
-        image (np.ndarray): (H, W, 3) uint8 RGB.
+        path: Where it goes; missing folders are made.
+        image: (H, W, 3) uint8 RGB.
 
     Raises:
         OSError: The file cannot be written.

@@ -63,7 +63,7 @@ def leave_out_working_directory() -> None:
 
 
 def module_command(module: str) -> list[str]:
-    """Give a command that runs the function `main` of one of our modules in a new process, and exits with its status.
+    """Return a command that runs the function `main` of one of our modules in a new process, and exits with its status.
 
     The process looks for modules where this one does, but for the working directory: that stays only where the user
     named it, in PYTHONPATH or a `.pth` file. It runs the same copy of this package, however it was found here.
@@ -77,7 +77,7 @@ def module_command(module: str) -> list[str]:
 
 
 def module_environment() -> dict[str, str]:
-    """Give the environment for `module_command`: this one, without the empty entries in PYTHONPATH.
+    """Return the environment for `module_command`: this one, without the empty entries in PYTHONPATH.
 
     To Python an empty entry, as `PYTHONPATH=$PYTHONPATH:/mine` makes it, is the working directory.
     """

@@ -83,7 +83,7 @@ def encode(image: NDArray[np.uint8], quality: int = 90) -> bytes:
     Raises:
         ValueError: If the image's shape or dtype, or the quality, is not one of these.
 
-    Example:
+    Examples:
         >>> data = encode(np.zeros((32, 48, 3), np.uint8))
         >>> decode(data).shape
         (32, 48, 3)
@@ -138,7 +138,7 @@ def decode_box(data: Data, box: Box | Callable[[int, int], Box]) -> NDArray[np.u
         JpegError: As `decode`.
         ValueError: If the box is empty or leaves the picture.
 
-    Example:
+    Examples:
         >>> data = encode(np.zeros((32, 48, 3), np.uint8))
         >>> decode_box(data, (24, 0, 48, 32)).shape
         (32, 24, 3)
@@ -172,7 +172,7 @@ def cut(data: Data, box: Box) -> bytes | None:
         JpegError: As `decode`, except for what shows only in decoding.
         ValueError: If the box is empty or leaves the picture.
 
-    Example:
+    Examples:
         >>> data = encode(np.zeros((32, 48, 3), np.uint8))
         >>> decode(cut(data, (24, 0, 48, 32))).shape
         (32, 24, 3)

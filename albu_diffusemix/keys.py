@@ -62,7 +62,7 @@ def normalise_key(key: str) -> str:
             backslash, a control character, bytes that are not UTF-8, or starts with a folder `__like_this__`, which
             readers of WebDataset skip.
 
-    Example:
+    Examples:
         >>> from albu_diffusemix.keys import normalise_key
         >>> normalise_key("cafe\u0301/001.jpg") == "caf\u00e9/001.jpg"
         True
@@ -116,7 +116,7 @@ def hash_pixels(image: NDArray[np.generic]) -> bytes:
     Args:
         image: Any array; the store's sources are `(H, W, 3)` uint8 RGB.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from albu_diffusemix.keys import hash_pixels
         >>> hash_pixels(np.zeros((2, 3, 3), np.uint8)).hex()
@@ -141,7 +141,7 @@ def derive_seed(base_seed: int, key: str, prompt: str, variant: str, attempt: in
         variant: The variant's name.
         attempt: 0, then 1, 2, ... when a counterpart was rejected and is made again.
 
-    Example:
+    Examples:
         >>> derive_seed(0, "class/001.jpg", "snowy", "0000") == derive_seed(0, "class/001.jpg", "snowy", "0001")
         False
 

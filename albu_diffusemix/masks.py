@@ -23,7 +23,7 @@ class Mask(ABC):
 
     @abstractmethod
     def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
-        """Give the part of the counterpart that the hybrid needs."""
+        """Return the part of the counterpart that the hybrid needs."""
 
     @abstractmethod
     def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:

@@ -35,7 +35,7 @@ def unmixed_images() -> dict[str, int]:
     """Count the images that this process left as they were, by the counterpart's status.
 
     Returns:
-        dict[str, int]: For instance `{"missing": 3}`; empty where every image found its counterpart.
+        For instance `{"missing": 3}`; empty where every image found its counterpart.
 
     Examples:
         >>> from albu_diffusemix import unmixed_images
@@ -107,7 +107,7 @@ class CounterpartMixin:
         return {"mask_types": (params["mask_type"],), **({} if prompt is None else {"prompts": (prompt,)})}
 
     def pieces(self, images: list[Image], params: dict[str, Any]) -> list[list[Piece] | None]:
-        """Give the pieces of each image's hybrid; None for an image without a counterpart."""
+        """Return the pieces of each image's hybrid; None for an image without a counterpart."""
         mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
         boxes = [mask.box(image.shape[0], image.shape[1], self.seam_width, mask_params) for image in images]
         given = self._metadata(call_data()).get("counterpart")

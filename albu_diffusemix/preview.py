@@ -34,7 +34,7 @@ def default_pipeline() -> Any:
     """Return the pipeline to show where the user names none: DiffuseMix with its defaults, on every image.
 
     Returns:
-        A.Compose: A new pipeline.
+        A new pipeline.
 
     """
     return A.Compose([DiffuseMix(p=1)])
@@ -47,7 +47,7 @@ def load_pipeline(path: Path) -> Any:
         path: A YAML file, or a JSON file with the ending `.json`.
 
     Returns:
-        A.Compose: The pipeline.
+        The pipeline.
 
     Raises:
         OSError: The file cannot be read.
@@ -72,7 +72,7 @@ def force_ours(pipeline: Any) -> None:
     """Set p of our transforms in a pipeline to 1, so that every row of a sheet shows them.
 
     Args:
-        pipeline (A.Compose): Changed in place, nested pipelines too.
+        pipeline: Changed in place, nested pipelines too.
 
     Raises:
         ValueError: It holds none of our transforms.
@@ -89,7 +89,7 @@ def summary(pipeline: Any) -> str:
     """Return one line that says what a sheet shows: what made the counterparts, and which transforms ran.
 
     Args:
-        pipeline (A.Compose): Any pipeline.
+        pipeline: Any pipeline.
 
     Returns:
         Such as "Counterparts: procedural, not diffusion. Pipeline: DiffuseMix, HorizontalFlip."
@@ -107,7 +107,7 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
     Args:
         image: (H, W, 3) uint8 RGB.
         caption: What stands below the input.
-        pipeline (A.Compose): Any pipeline for a single image.
+        pipeline: Any pipeline for a single image.
 
     Returns:
         One for each of `COLUMNS`; empty where a step did not happen.

@@ -54,11 +54,11 @@ def lint_prompt(prompt: str, class_names: Collection[str] = ()) -> list[str]:
     source (paper, appendix 3).
 
     Args:
-        prompt (str): The prompt, without the template.
-        class_names (Collection[str]): Labels of the data set, where they are known. Default: none.
+        prompt: The prompt, without the template.
+        class_names: Labels of the data set, where they are known. Default: none.
 
     Returns:
-        list[str]: One reason a finding, each with the prompt and what to do; empty where nothing is found.
+        One reason a finding, each with the prompt and what to do; empty where nothing is found.
 
     Examples:
         >>> from albu_diffusemix import lint_prompt

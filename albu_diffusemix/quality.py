@@ -40,11 +40,11 @@ def find_flaw(image: NDArray[Any], source: NDArray[np.uint8]) -> Flaw | None:
     where the source is blank itself: its counterpart may well be.
 
     Args:
-        image (np.ndarray): The counterpart, (H, W, 3) RGB, uint8; or float in grey levels, before it was rounded.
-        source (np.ndarray): What it was made from, (H, W, 3) uint8 RGB, of the same size.
+        image: The counterpart, (H, W, 3) RGB, uint8; or float in grey levels, before it was rounded.
+        source: What it was made from, (H, W, 3) uint8 RGB, of the same size.
 
     Returns:
-        Flaw | None: "nonfinite" (a float image has NaN or infinity), "blank" (one colour), "flat" (next to no contrast
+        "nonfinite" (a float image has NaN or infinity), "blank" (one colour), "flat" (next to no contrast
             where the source has some), "unchanged" (the source again), or None for an image that can be used.
 
     Raises:

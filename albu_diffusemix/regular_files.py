@@ -21,10 +21,10 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file, or a link to one, for reading; never waits for a writer.
 
     Args:
-        path (Path): The file.
+        path: The file.
 
     Returns:
-        BinaryIO: The open file.
+        The open file.
 
     Raises:
         OSError: It cannot be opened, or is something else: a folder, a FIFO, a socket, a device.
@@ -46,10 +46,10 @@ def read_text(path: Path) -> str:
     """Read a regular file of UTF-8 text, with a byte order mark or without.
 
     Args:
-        path (Path): The file.
+        path: The file.
 
     Returns:
-        str: Its text, the ends of lines as they are.
+        Its text, the ends of lines as they are.
 
     Raises:
         OSError: As `open_regular`.

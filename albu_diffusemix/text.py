@@ -16,10 +16,10 @@ def printable(text: object) -> str:
     writing, and bytes of a file name that are not UTF-8.
 
     Args:
-        text (object): Anything; what is not a string is turned into one.
+        text: Anything; what is not a string is turned into one.
 
     Returns:
-        str: Printable characters only, those of all languages among them.
+        Printable characters only, those of all languages among them.
 
     Examples:
         >>> from albu_diffusemix.text import printable
@@ -51,10 +51,10 @@ def parse_json(text: str | bytes) -> Any:
     """Return what JSON says.
 
     Args:
-        text (str | bytes): A JSON document; bytes are UTF-8.
+        text: A JSON document; bytes are UTF-8.
 
     Returns:
-        Any: Its value.
+        Its value.
 
     Raises:
         ValueError: It is not valid JSON, is nested too deeply, or has a number that is not finite. Nothing else.

@@ -33,7 +33,7 @@ def trace() -> Iterator[list[TracedCall]]:
     """Keep the calls of our transforms on single images while a pipeline runs, to show what happened inside.
 
     Yields:
-        list[TracedCall]: Filled call by call, in order.
+        Filled call by call, in order.
 
     Examples:
         >>> import numpy as np

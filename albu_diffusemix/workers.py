@@ -36,7 +36,7 @@ def worker_init_fn(worker_id: int) -> None:
     its own (Lightning, the Hugging Face Trainer) must be called first: give the loader a function that calls both.
 
     Args:
-        worker_id (int): Number of the worker, as torch gives it; the worker's seed is already its own.
+        worker_id: Number of the worker, as torch gives it; the worker's seed is already its own.
 
     Raises:
         RuntimeError: Called in a process that is not a DataLoader worker.

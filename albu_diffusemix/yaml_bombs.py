@@ -12,7 +12,7 @@ def refuse_yaml_bomb(text: str) -> None:
     """Refuse YAML whose value is nested too deeply, or grows too large by aliases (`*name`) of what stands before.
 
     Args:
-        text (str): A document, of which nothing is built.
+        text: A document, of which nothing is built.
 
     Raises:
         ValueError: It is such a bomb.

@@ -17,10 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments (Sequence[str] | None): What follows the program's name; None takes it from the process.
+        arguments: What follows the program's name; None takes it from the process.
 
     Returns:
-        int: Exit status: 0 done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
+        Exit status: 0 done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
 
     """
     leave_out_working_directory()

@@ -22,7 +22,7 @@ _LAST_SECONDS = 2.0
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C or SIGTERM sets, within the block."""
+    """Return an event that Ctrl-C or SIGTERM sets, within the block."""
     stop = threading.Event()
     with stop_on_signals(stop, lambda: os.write(2, _STOPPING), _end):  # print may be in the middle of something
         yield stop

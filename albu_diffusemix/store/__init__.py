@@ -58,7 +58,7 @@ class Store:
     Args:
         path: The store's folder. `Store.open` and `Store.create` tell at once what is wrong with it; this, when used.
 
-    Example:
+    Examples:
         >>> import tempfile, numpy as np
         >>> from albu_diffusemix.store import Recipe, Source, Store
         >>> image = np.zeros((2, 2, 3), np.uint8)

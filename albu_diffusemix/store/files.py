@@ -53,7 +53,7 @@ def dump_checked(fields: Mapping[str, Any], indent: int | None = None) -> bytes:
     The check is the xxh3-64, in hexadecimal, of the other fields as JSON in the order of the file, without white space
     between tokens and without `\u` escapes: it does not change when the file is only laid out in another way.
 
-    Example:
+    Examples:
         >>> load_checked(dump_checked({"key": "class/001.jpg"}), "an example")
         {'key': 'class/001.jpg'}
 
