@@ -93,6 +93,6 @@ def _cause(item: Item, store: Store, explainer: Explainer, on_mismatch: Mismatch
         key = None if item.key is None else normalise_key(item.key)
     except ValueError as error:
         return Cause("its key is not valid in a store", str(error), SAME_ROOT)
-    if find(store, image, key, None, on_mismatch).rows:
+    if find(store, image, key, None, on_mismatch).records:
         return None
     return explainer.explain(image, key)

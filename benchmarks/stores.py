@@ -13,8 +13,9 @@ from albu_diffusemix.jpeg import encode
 from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store import Recipe, Source, Store
 from albu_diffusemix.store.index import Index
+from albu_diffusemix.store.index_rows import ROW
 from albu_diffusemix.store.indexing import assemble
-from albu_diffusemix.store.rows import ROW, Part
+from albu_diffusemix.store.records import Part
 from benchmarks.photographs import resized
 
 A_PART, IMAGE, PLACE = 10_000, 24_000, 26_624

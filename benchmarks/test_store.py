@@ -191,11 +191,11 @@ def test_reading_and_writing(measuring, tmp_path):
     images = [b"\xff\xd8\xff" + random.Random(number).randbytes(IMAGE) for number in range(50)]
     written = [filled(tmp_path / f"{number}.dm", images, count) for number in range(WRITINGS)]
     store = written[-1].store
-    rows = list(store.rows())
-    random.Random(0).shuffle(rows)
+    records = list(store.records())
+    random.Random(0).shuffle(records)
     times = measuring.side_by_side(
         {
-            "read": Rotating(store.read, rows, alike=True),
+            "read": Rotating(store.read, records, alike=True),
             "its check": Rotating(xxhash.xxh3_64_intdigest, images, alike=True),
         }
     )

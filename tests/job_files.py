@@ -114,14 +114,17 @@ def content(store):
     """Everything that matters in a store, with each image read and compared with its check."""
     opened = Store.open(store)
     assert opened.verify() == []
-    rows = list(opened.rows())
-    found = {(row.key, row.variant): (row.prompt, row.seed, row.source, opened.read(row)) for row in rows}
-    assert len(found) == len(rows)
+    records = list(opened.records())
+    found = {
+        (record.key, record.variant): (record.prompt, record.seed, record.source, opened.read(record))
+        for record in records
+    }
+    assert len(found) == len(records)
     return found
 
 
 def failures(store):
-    return {(row.key, row.variant): row.reason for row in Store.open(store).failures()}
+    return {(record.key, record.variant): record.reason for record in Store.open(store).failures()}
 
 
 def images_so_far(store):

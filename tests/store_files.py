@@ -50,11 +50,11 @@ def make_store(path: Path, count: int = 6, parts: int = 1) -> Store:
 def found(store: Store) -> set[int]:
     """The numbers of the pictures in a store, each read and compared with the truth; none may occur twice."""
     numbers = []
-    for row in store.rows():
-        assert store.read(row) == picture(row.seed, row.length - 3)
-        assert row.key == key_of(row.seed)
-        assert store.variants(row.key) == [row]
-        numbers.append(row.seed)
+    for record in store.records():
+        assert store.read(record) == picture(record.seed, record.location.length - 3)
+        assert record.key == key_of(record.seed)
+        assert store.variants(record.key) == [record]
+        numbers.append(record.seed)
     assert len(numbers) == len(set(numbers))
     return set(numbers)
 

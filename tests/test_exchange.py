@@ -75,13 +75,13 @@ def test_parquet_files_open_with_datasets_and_show_images(store, out, tmp_path, 
     table = datasets.load_dataset("parquet", data_files=str(out / "*.parquet"), cache_dir=str(tmp_path / "hf"))["train"]
     raw = table.cast_column("image", datasets.Image(decode=False))
     found = {
-        (row["key"], row["variant"]): (
-            row["prompt"],
-            row["seed"],
-            Source(row["height"], row["width"], bytes.fromhex(row["pixels"])),
-            row["image"]["bytes"],
+        (record["key"], record["variant"]): (
+            record["prompt"],
+            record["seed"],
+            Source(record["height"], record["width"], bytes.fromhex(record["pixels"])),
+            record["image"]["bytes"],
         )
-        for row in raw
+        for record in raw
     }
     assert found == content(store)
     assert table[0]["image"].size == (48, 32)
@@ -95,9 +95,9 @@ def test_large_exports_are_several_parquet_files_with_every_row_once(store, out,
     assert export(store, out, "parquet") == 0
     files = sorted(out.iterdir())
     assert [file.name for file in files] == [f"counterparts-{number:05d}.parquet" for number in range(4)]
-    rows = [(row["key"], row["variant"]) for file in files for row in parquet.read_table(file).to_pylist()]
-    assert len(rows) == 18
-    assert set(rows) == set(content(store))
+    records = [(record["key"], record["variant"]) for file in files for record in parquet.read_table(file).to_pylist()]
+    assert len(records) == 18
+    assert set(records) == set(content(store))
 
 
 def test_without_pyarrow_an_export_to_parquet_says_what_to_install(store, out, capsys, monkeypatch):
@@ -117,9 +117,9 @@ def test_an_export_goes_to_a_new_or_an_empty_folder_only(store, out, capsys, to)
 
 def test_an_export_of_a_damaged_store_is_one_line(store, out, capsys):
     [part] = (store / "parts").glob("*.tar")
-    row = next(Store.open(store).rows())
+    record = next(Store.open(store).records())
     with part.open("r+b") as file:
-        file.seek(row.offset + 100)
+        file.seek(record.location.offset + 100)
         file.write(b"\x00\x00\x00")
     assert export(store, out) == 2
     err = capsys.readouterr().err

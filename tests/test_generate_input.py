@@ -90,14 +90,14 @@ def test_a_manifest_gives_paths_relative_to_its_folder_and_keys(data, store, nam
     assert generate(manifest(data, name, text), store) == 0
     whole = store.with_name("whole.dm")
     make(data, whole)
-    sources = {key: row[2] for (key, _), row in content(whole).items()}
+    sources = {key: record[2] for (key, _), record in content(whole).items()}
     expected = {"a/1": sources["class0/000.png"], "b/2": sources["class1/001.png"]}
-    assert {key: row[2] for (key, _), row in content(store).items()} == expected
+    assert {key: record[2] for (key, _), record in content(store).items()} == expected
 
 
 def test_a_file_that_the_manifest_lists_and_is_not_there_is_a_row(data, store):
     assert generate(manifest(data, "list.csv", "path,key\nclass0/000.png,a\nclass0/gone.png,b\n"), store) == 1
-    assert [row.key for row in Store.open(store).failures()] == ["b"]
+    assert [record.key for record in Store.open(store).failures()] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_full_disk_is_one_line_and_what_was_acknowledged_stays(tmp_path, store
     assert "Traceback" not in err
     assert "raise the limit on file sizes and run again; everything acknowledged so far is kept" in err
     assert generate(data, store, "--dry-run") == 0
-    kept = len(list(Store.create(store, Store.open(store).recipe).rows()))
+    kept = len(list(Store.create(store, Store.open(store).recipe).records()))
     assert 0 < kept < 40
     assert generate(data, store) == 0
     make(data, store.with_name("whole.dm"))

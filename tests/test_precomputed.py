@@ -327,10 +327,10 @@ def test_a_pickle_is_small_and_opens_the_store_anew(store):
 
 
 def test_a_damaged_counterpart_is_an_error_and_no_picture(tmp_path, store):
-    row = Store.open(store).find("class/001.jpg", "a")
-    part = tmp_path / "flowers.dm/parts" / f"{row.part}.tar"
+    record = Store.open(store).find("class/001.jpg", "a")
+    part = tmp_path / "flowers.dm/parts" / f"{record.location.part}.tar"
     data = bytearray(part.read_bytes())
-    data[row.offset + row.length // 2] ^= 1
+    data[record.location.offset + record.location.length // 2] ^= 1
     part.write_bytes(data)
     with pytest.raises(ValueError, match=r"the image of class/001.jpg a is not as written"):
         ask(Precomputed(store), seed=0)

@@ -245,7 +245,7 @@ def test_a_prompt_with_a_line_separator_survives_export_and_import(data, tmp_pat
     record = {"file": "class0/000.png/p.png", "prompt": prompt, "seed": 5}
     (tmp_path / "made/counterparts.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
     assert main(["import", str(tmp_path / "made"), "-o", str(tmp_path / "new.dm"), "--sources", str(data)]) == 0
-    assert [row.prompt for row in Store.open(tmp_path / "new.dm").rows()] == [prompt]
+    assert [record.prompt for record in Store.open(tmp_path / "new.dm").records()] == [prompt]
 
 
 def test_an_import_follows_no_link_out_of_its_folder(data, tmp_path, capsys):
@@ -263,7 +263,7 @@ def test_an_import_follows_no_link_out_of_its_folder(data, tmp_path, capsys):
     assert main(["import", str(made), "-o", str(tmp_path / "new.dm"), "--sources", str(data)]) == 1
     out = capsys.readouterr().out
     assert out.count("it is a link that leads out of") == 2
-    assert [row.key for row in Store.open(tmp_path / "new.dm").rows()] == ["class2/002.png"]
+    assert [record.key for record in Store.open(tmp_path / "new.dm").records()] == ["class2/002.png"]
 
 
 PIPELINES = {
@@ -370,12 +370,12 @@ def test_a_damaged_counterpart_or_source_leaves_its_cell_white(data, made, tmp_p
     from albu_diffusemix.generate.sheet import contact_sheet  # noqa: PLC0415
 
     store = Store.open(made)
-    row = next(iter(store.rows()))
+    record = next(iter(store.records()))
     [part] = made.glob("parts/*.tar")
     with part.open("r+b") as file:
-        file.seek(row.offset + 200)
+        file.seek(record.location.offset + 200)
         file.write(b"\0\1\2")
-    sources = [SourceFile(str(tmp_path / "gone"), row.key), SourceFile(str(data), row.key)]
+    sources = [SourceFile(str(tmp_path / "gone"), record.key), SourceFile(str(data), record.key)]
     assert contact_sheet(store, sources).startswith(b"\xff\xd8\xff")
 
 

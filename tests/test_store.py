@@ -34,9 +34,9 @@ def path(tmp_path):
 def test_what_was_put_is_read_back(path):
     store = make_store(path, 30, parts=3)
     assert found(store) == set(range(30))
-    data, row = store.get(key_of(7), VARIANT)
+    data, record = store.get(key_of(7), VARIANT)
     assert data == picture(7)
-    assert (row.prompt, row.seed, row.source, row.encoding) == ("snowy", 7, source_of(7), "jpg")
+    assert (record.prompt, record.seed, record.source, record.encoding) == ("snowy", 7, source_of(7), "jpg")
 
 
 def test_what_was_put_is_read_back_from_the_merged_index(path):
@@ -56,7 +56,7 @@ def test_parts_sealed_after_merging_are_seen_as_well(path):
 
 def test_a_source_is_found_by_its_pixels(path):
     store = make_store(path, 30, parts=3)
-    assert [row.key for row in store.variants_by_pixels(source_of(7).pixels)] == [key_of(7)]
+    assert [record.key for record in store.variants_by_pixels(source_of(7).pixels)] == [key_of(7)]
     assert store.variants_by_pixels(b"\xff" * 16) == []
 
 
@@ -101,7 +101,9 @@ def test_any_key_prompt_seed_and_bytes_come_back_by_index_and_by_scanning_the_ta
                 continue
             truth[key] = (prompt, seed, b"\xff\xd8\xff" + data)
     indexed = Store.open(path)
-    assert {key: (row.prompt, row.seed, data) for key in truth for data, row in [indexed.get(key, VARIANT)]} == truth
+    assert {
+        key: (record.prompt, record.seed, data) for key in truth for data, record in [indexed.get(key, VARIANT)]
+    } == truth
     assert indexed.verify() == []
 
 
@@ -129,8 +131,8 @@ def test_parts_hold_the_same_bytes_whenever_they_are_written(tmp_path):
 def test_png_and_webp_are_kept_under_their_names(path, start, encoding):
     with Store.create(path, RECIPE).writer() as writer:
         writer.put("1.jpg", VARIANT, start + b"...", prompt="snowy", seed=1, source=SOURCE)
-    data, row = Store.open(path).get("1.jpg", VARIANT)
-    assert (data, row.encoding) == (start + b"...", encoding)
+    data, record = Store.open(path).get("1.jpg", VARIANT)
+    assert (data, record.encoding) == (start + b"...", encoding)
     with tarfile.open(part_file(path)) as tar:
         assert tar.getnames()[1] == f"1.jpg/0000.{encoding}"
 
@@ -141,7 +143,7 @@ def test_a_failure_is_a_row_with_its_reason_and_no_image(path):
         writer.fail("broken.jpg", VARIANT, "cannot be decoded")
         writer.fail("black.jpg", VARIANT, "blank", prompt="snowy", seed=3, source=SOURCE)
     store = Store.open(path)
-    assert [(row.key, row.reason, row.source) for row in store.failures()] == [
+    assert [(record.key, record.reason, record.source) for record in store.failures()] == [
         ("broken.jpg", "cannot be decoded", Source(0, 0, bytes(16))),
         ("black.jpg", "blank", SOURCE),
     ]
@@ -182,9 +184,9 @@ def test_of_two_images_with_one_key_and_variant_the_later_parts_is_seen_once(pat
         if merged and number == 5:
             Store.open(path).merge()
     store = Store.open(path)
-    assert [row.seed for row in store.rows()] == [row.seed for row in store.variants("a.jpg")] == [6]
+    assert [record.seed for record in store.records()] == [record.seed for record in store.variants("a.jpg")] == [6]
     assert store.variants_by_pixels(source_of(5).pixels) == []
-    assert [row.seed for row in store.variants_by_pixels(source_of(6).pixels)] == [6]
+    assert [record.seed for record in store.variants_by_pixels(source_of(6).pixels)] == [6]
     assert store.status()[:3] == (1, 0, 1)
 
 

@@ -54,11 +54,11 @@ def readable(path: Path) -> set[int]:
         store = Store.open(path)
         for number in range(COUNT):
             try:
-                for row in store.variants(key_of(number)):
-                    assert store.read(row) == picture(number)
+                for record in store.variants(key_of(number)):
+                    assert store.read(record) == picture(number)
                     numbers.add(number)
             except StoreError as error:
-                assert "damaged" in str(error)  # noqa: PT017, any number of rows may raise
+                assert "damaged" in str(error)  # noqa: PT017, any number of records may raise
     return numbers
 
 
@@ -125,18 +125,18 @@ def test_a_bit_flipped_anywhere_in_a_part_is_found_and_no_wrong_image_is_read(pa
 
 def test_every_bit_of_an_image_is_watched(merged):
     store = Store.open(merged)
-    row = store.find(key_of(1), VARIANT)
-    for position in random.Random(3).sample(range(row.length), 50):
-        flip(part_file(merged), row.offset + position)
+    record = store.find(key_of(1), VARIANT)
+    for position in random.Random(3).sample(range(record.location.length), 50):
+        flip(part_file(merged), record.location.offset + position)
         with pytest.raises(StoreError, match=r"the image of class1/00001.jpg 0000 is not as written"):
-            store.read(row)
-        flip(part_file(merged), row.offset + position)
-    assert store.read(row) == picture(1)
+            store.read(record)
+        flip(part_file(merged), record.location.offset + position)
+    assert store.read(record) == picture(1)
 
 
 def test_a_damaged_image_is_named_by_part_and_member_and_dropped_by_repair(merged):
-    row = Store.open(merged).find(key_of(1), VARIANT)
-    flip(part_file(merged), row.offset + 100)
+    record = Store.open(merged).find(key_of(1), VARIANT)
+    flip(part_file(merged), record.location.offset + 100)
     assert "part-00000.tar: class1/00001.jpg/0000.json: its image is damaged" in problems_of(merged)[0]
     assert mended(merged) == {0, 2, 3, 4, 5}
     with tarfile.open(part_file(merged)) as tar:
@@ -144,8 +144,8 @@ def test_a_damaged_image_is_named_by_part_and_member_and_dropped_by_repair(merge
 
 
 def test_a_damaged_record_does_not_harm_reading_but_is_named(merged):
-    row = Store.open(merged).find(key_of(1), VARIANT)
-    flip(part_file(merged), row.offset + 1024 + 512 + 5)
+    record = Store.open(merged).find(key_of(1), VARIANT)
+    flip(part_file(merged), record.location.offset + 1024 + 512 + 5)
     assert found(Store.open(merged)) == set(range(COUNT))
     assert "class1/00001.jpg/0000.json: its record is damaged" in problems_of(merged)[0]
 
@@ -399,7 +399,7 @@ def test_a_crafted_member_is_not_taken_in_and_what_follows_it_is(path, name, dat
     crafted(path, (name, data, kind))
     store = Store.open(path)
     assert found(store) == set(range(COUNT))
-    assert store.find(key_of(0), VARIANT).part == "part-00009"
+    assert store.find(key_of(0), VARIANT).location.part == "part-00009"
     assert list(store.failures()) == []
 
 
@@ -423,14 +423,14 @@ def test_an_image_and_its_record_are_two_plain_files_of_one_name_side_by_side(
 
 def test_a_crafted_offset_reads_nothing_beyond_its_part(path, monkeypatch):
     store = Store.open(path)
-    row = store.find(key_of(0), VARIANT)
+    record = store.find(key_of(0), VARIANT)
     asked = []
     read = os.pread
     monkeypatch.setattr(os, "pread", lambda handle, length, at: asked.append(at + length) or read(handle, length, at))
-    for changes in ({"offset": 1 << 40}, {"length": 0xFFFFFFFF}, {"offset": row.offset + 1}):
+    for changes in ({"offset": 1 << 40}, {"length": 0xFFFFFFFF}, {"offset": record.location.offset + 1}):
         with pytest.raises(StoreError, match="is not as written"):
-            store.read(row._replace(**changes))
-    assert asked == [row.offset + 1 + row.length]
+            store.read(record._replace(location=record.location._replace(**changes)))
+    assert asked == [record.location.offset + 1 + record.location.length]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from albu_diffusemix.store import Store, StoreError
 from albu_diffusemix.store.files import dump_checked
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.index_file import SECTIONS, Contents, write_file
-from albu_diffusemix.store.rows import ROW, check_row
+from albu_diffusemix.store.index_rows import ROW, check_row
 
 COUNT = 6
 ODD = (0, 1, 3, 97, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
@@ -54,7 +54,7 @@ def use_everything(path: Path) -> None:
         *(lambda number=number: store.variants(key_of(number)) for number in range(COUNT)),
         *(lambda number=number: store.variants_by_pixels(source_of(number).pixels) for number in range(COUNT)),
         lambda: store.variants("no/such.jpg"),
-        lambda: list(store.rows()),
+        lambda: list(store.records()),
         lambda: list(store.failures()),
         store.status,
         store.verify,
@@ -63,9 +63,9 @@ def use_everything(path: Path) -> None:
     for ask in asks:
         try:
             answer = ask()
-            for row in answer if isinstance(answer, list) else ():
-                if hasattr(row, "offset"):
-                    assert store.read(row) == picture(int(Path(row.key).stem))
+            for record in answer if isinstance(answer, list) else ():
+                if hasattr(record, "offset"):
+                    assert store.read(record) == picture(int(Path(record.key).stem))
         except StoreError:
             continue
 
@@ -130,7 +130,7 @@ def test_a_forged_head_is_passed_over(path, changes, which, capsys):
     for command in ("status", "verify", "repair"):
         assert main([command, str(path)]) in (0, 1)
     assert "Traceback" not in capsys.readouterr().err
-    assert len(list(Store.open(path).rows())) == COUNT
+    assert len(list(Store.open(path).records())) == COUNT
 
 
 @pytest.mark.parametrize(
@@ -173,17 +173,17 @@ def test_more_parts_than_file_handles_are_opened_read_and_merged(tmp_path):
 
 def test_a_reader_without_any_handle_left_says_what_to_raise(path):
     store = Store.open(path)
-    row = store.find(key_of(0), "0000")
+    record = store.find(key_of(0), "0000")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
         with pytest.raises(StoreError, match=r"cannot read .*part-00000.tar: Too many open files: raise the limit"):
-            store.read(row)
+            store.read(record)
         with pytest.raises(StoreError, match=r"Too many open files: raise the limit"):
             Store.open(path)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert store.read(row) == picture(0)
+    assert store.read(record) == picture(0)
 
 
 @pytest.mark.parametrize("name", ["store.json", "index/merged.idx", "parts/part-00000.idx", "parts/part-00007.tar"])
@@ -196,7 +196,7 @@ def test_a_fifo_in_a_store_makes_nobody_wait(path, capsys, name):
     out, err = capsys.readouterr()
     assert "is a FIFO" in out + err or "is passed over" in out + err
     if name != "store.json":
-        assert len(list(Store.open(path).rows())) == COUNT
+        assert len(list(Store.open(path).records())) == COUNT
 
 
 def test_a_part_of_a_terabyte_that_is_almost_empty_ends_no_reader(path):

@@ -73,7 +73,7 @@ def killed_after(count: int, seconds: float, path: Path) -> set[int]:
 
 def contents(path: Path) -> dict[tuple[str, str], bytes]:
     store = Store.open(path)
-    return {(row.key, row.variant): store.read(row) for row in store.rows()}
+    return {(record.key, record.variant): store.read(record) for record in store.records()}
 
 
 def test_a_writer_killed_at_30_random_moments_loses_nothing_that_was_acknowledged(path):
@@ -127,7 +127,7 @@ def test_of_what_two_writers_put_at_once_one_is_seen(path):
     assert found(store) == set(range(60))
     store.merge()
     merged = Store.open(path)
-    assert list(merged.rows()) == list(store.rows())
+    assert list(merged.records()) == list(store.records())
     assert merged.verify() == []
 
 

@@ -88,14 +88,14 @@ def test_hugging_face_datasets_streams_every_image_with_its_record(path, tmp_pat
 
 
 def check(data) -> None:
-    rows = list(data)
-    assert {row["__key__"]: EXPECTED[row["__key__"]] for row in rows} == EXPECTED
-    for row in rows:
-        number = EXPECTED[row["__key__"]]
-        assert row["jpg"].size == (24, 16)
-        assert abs(np.asarray(row["jpg"]).mean() - 20 * number) <= 1
-        assert row["json"]["seed"] == 2**32 - 1 - number
-        assert row["json"]["prompt"] == PROMPTS[number // 2]
+    records = list(data)
+    assert {record["__key__"]: EXPECTED[record["__key__"]] for record in records} == EXPECTED
+    for record in records:
+        number = EXPECTED[record["__key__"]]
+        assert record["jpg"].size == (24, 16)
+        assert abs(np.asarray(record["jpg"]).mean() - 20 * number) <= 1
+        assert record["json"]["seed"] == 2**32 - 1 - number
+        assert record["json"]["prompt"] == PROMPTS[number // 2]
 
 
 def test_the_tar_program_unpacks_a_part_without_a_complaint(path, tmp_path):

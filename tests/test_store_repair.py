@@ -193,7 +193,7 @@ def test_renamed_parts_are_recognised_by_every_command(path, capsys, name, merge
 
 
 def test_repair_says_what_it_did_and_what_is_left(path, other, capsys):
-    flip(part_file(path), Store.open(path).find(key_of(1), "0000").offset)
+    flip(part_file(path), Store.open(path).find(key_of(1), "0000").location.offset)
     copy_parts(other, path)
     assert main(["repair", str(path)]) == 1
     out = capsys.readouterr().out
@@ -226,7 +226,7 @@ def touched(path):
 def test_a_part_that_was_changed_is_repaired_before_more_is_written(path, merged):
     if merged:
         Store.open(path).merge()
-    flip(part_file(path), Store.open(path).find(key_of(1), "0000").offset)
+    flip(part_file(path), Store.open(path).find(key_of(1), "0000").location.offset)
     touched(path)
     with pytest.warns(UserWarning, match=r"was damaged in 1 place\(s\), the first: part-00000.tar: .* was repaired"):
         store = Store.create(path, RECIPE)

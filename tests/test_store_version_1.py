@@ -28,13 +28,13 @@ def truth(name):
 def images(store):
     return sorted(
         [
-            *row[:4],
-            row.source.height,
-            row.source.width,
-            row.source.pixels.hex(),
-            xxhash.xxh3_64_hexdigest(store.read(row)),
+            *record[:4],
+            record.source.height,
+            record.source.width,
+            record.source.pixels.hex(),
+            xxhash.xxh3_64_hexdigest(store.read(record)),
         ]
-        for row in store.rows()
+        for record in store.records()
     )
 
 
@@ -42,16 +42,16 @@ def images(store):
 def test_a_kept_store_reads_as_it_was_written(kept, name):
     store = Store.open(kept / name)
     assert images(store) == truth(name)["images"]
-    assert sorted([row.key, row.variant, row.reason] for row in store.failures()) == truth(name)["failures"]
+    assert sorted([record.key, record.variant, record.reason] for record in store.failures()) == truth(name)["failures"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_image_of_a_kept_store_is_found_by_key_and_by_pixels(kept, name):
     store = Store.open(kept / name)
     for key, variant, prompt, seed, *_, pixels, _ in truth(name)["images"]:
-        row = store.find(key, variant)
-        assert (row.prompt, row.seed) == (prompt, seed)
-        assert row in store.variants_by_pixels(bytes.fromhex(pixels))
+        record = store.find(key, variant)
+        assert (record.prompt, record.seed) == (prompt, seed)
+        assert record in store.variants_by_pixels(bytes.fromhex(pixels))
 
 
 @pytest.mark.parametrize("per_image", [2, 3, 5])
@@ -63,7 +63,7 @@ def test_a_kept_store_is_gone_on_with_as_it_was_begun(kept, monkeypatch, capsys,
     store = Store.open("merged")
     assert {tuple(image) for image in truth("merged")["images"]} <= {tuple(image) for image in images(store)}
     for key, prompts in truth("merged gone on with").items():
-        assert [row.prompt for row in store.variants(key)] == prompts[: max(per_image, 3)]
+        assert [record.prompt for record in store.variants(key)] == prompts[: max(per_image, 3)]
 
 
 def test_what_a_killed_writer_left_in_a_kept_store_is_recovered(kept, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.generate.exclusive import refuse_other_writers
-from albu_diffusemix.store import Row, Store
+from albu_diffusemix.store import Record, Store
 from albu_diffusemix.store.files import StoreError, explained
 
 __all__ = ["RECORDS", "export_folder", "export_parquet"]
@@ -54,12 +54,12 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
 
     def write_all(table: BinaryIO) -> None:
         nonlocal count
-        for row in store.rows():
-            name = f"{row.key}/{row.variant}.{row.encoding}"
+        for record in store.records():
+            name = f"{record.key}/{record.variant}.{record.encoding}"
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             with (output / name).open("xb") as file:  # never through a link that somebody puts there
-                file.write(store.read(row))
-            table.write((json.dumps({**_fields(row), "file": name}, ensure_ascii=False) + "\n").encode())
+                file.write(store.read(record))
+            table.write((json.dumps({**_fields(record), "file": name}, ensure_ascii=False) + "\n").encode())
             count += 1
             progress()
 
@@ -100,10 +100,10 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
         if first is None:
             return count
 
-        def write(file: BinaryIO, rows: list[dict[str, Any]] = first) -> None:
+        def write(file: BinaryIO, records: list[dict[str, Any]] = first) -> None:
             nonlocal count
             with parquet.ParquetWriter(file, schema) as writer:
-                for group in itertools.chain([rows], groups):
+                for group in itertools.chain([records], groups):
                     writer.write_table(pa.Table.from_pylist(group, schema))
                     count += len(group)
                     if file.tell() >= _FILE_BYTES:
@@ -122,13 +122,13 @@ def _prepare(store: Store, output: Path) -> None:
             raise StoreError(f"{output} is not empty: choose a new or an empty folder")
 
 
-def _fields(row: Row) -> dict[str, Any]:
-    height, width, pixels = row.source
+def _fields(record: Record) -> dict[str, Any]:
+    height, width, pixels = record.source
     return {
-        "key": row.key,
-        "variant": row.variant,
-        "prompt": row.prompt,
-        "seed": row.seed,
+        "key": record.key,
+        "variant": record.variant,
+        "prompt": record.prompt,
+        "seed": record.seed,
         "height": height,
         "width": width,
         "pixels": pixels.hex(),
@@ -136,12 +136,12 @@ def _fields(row: Row) -> dict[str, Any]:
 
 
 def _groups(store: Store, progress: Callable[[], object]) -> Iterator[list[dict[str, Any]]]:
-    rows = store.rows()
-    while group := list(itertools.islice(rows, _ROWS_IN_GROUP)):
+    records = store.records()
+    while group := list(itertools.islice(records, _ROWS_IN_GROUP)):
         filled = []
-        for row in group:
-            image = {"bytes": store.read(row), "path": f"{row.key}/{row.variant}.{row.encoding}"}
-            filled.append({"image": image, **_fields(row)})
+        for record in group:
+            image = {"bytes": store.read(record), "path": f"{record.key}/{record.variant}.{record.encoding}"}
+            filled.append({"image": image, **_fields(record)})
             progress()
         yield filled
 

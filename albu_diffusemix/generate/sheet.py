@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.contact_sheet import Cell, draw_sheet
 from albu_diffusemix.datasets import SourceFile, spread
-from albu_diffusemix.store import Row, Store
+from albu_diffusemix.store import Record, Store
 
 __all__ = ["SHOWN", "contact_sheet"]
 
@@ -34,15 +34,15 @@ def contact_sheet(store: Store, sources: Sequence[SourceFile]) -> bytes:
 
     """
     found = [(source, store.variants(source.key)[:_COUNTERPARTS]) for source in sources]
-    rows = [_cells(source, made, store) for source, made in spread([pair for pair in found if pair[1]], _ROWS)]
-    if not rows:
+    records = [_cells(source, made, store) for source, made in spread([pair for pair in found if pair[1]], _ROWS)]
+    if not records:
         return b""
-    sheet = cv2.cvtColor(draw_sheet(rows, ("source", "counterparts")), cv2.COLOR_RGB2BGR)
+    sheet = cv2.cvtColor(draw_sheet(records, ("source", "counterparts")), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
 
-def _cells(source: SourceFile, made: Sequence[Row], store: Store) -> list[Cell]:
-    counterparts = [Cell(_read(partial(_decode, store, row)), row.prompt) for row in made]
+def _cells(source: SourceFile, made: Sequence[Record], store: Store) -> list[Cell]:
+    counterparts = [Cell(_read(partial(_decode, store, record)), record.prompt) for record in made]
     return [Cell(_read(source.read), source.key), *counterparts]
 
 
@@ -53,8 +53,8 @@ def _read(read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
         return None
 
 
-def _decode(store: Store, row: Row) -> NDArray[np.uint8]:
-    data = np.frombuffer(store.read(row), np.uint8)
+def _decode(store: Store, record: Record) -> NDArray[np.uint8]:
+    data = np.frombuffer(store.read(record), np.uint8)
     stored = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if stored is None:
         raise ValueError("not an image that OpenCV reads")

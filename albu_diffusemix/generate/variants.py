@@ -10,7 +10,7 @@ from albu_diffusemix.backends import Backend
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import is_temporary
 from albu_diffusemix.keys import derive_seed
-from albu_diffusemix.store import Row, Store
+from albu_diffusemix.store import Record, Store
 
 __all__ = ["Missing", "Variant", "choose_prompts", "find_missing", "slug", "variants_of"]
 
@@ -102,7 +102,7 @@ def find_missing(store: Store | None, key: str, variants: list[Variant], *, retr
     """
     if store is None:
         return Missing(variants, 0, 0)
-    present = {row.variant for row in store.variants(key)}
+    present = {record.variant for record in store.variants(key)}
     absent = [variant for variant in variants if variant.name not in present]
     if retry_failed:
         return Missing(absent, len(variants) - len(absent), 0)
@@ -110,7 +110,7 @@ def find_missing(store: Store | None, key: str, variants: list[Variant], *, retr
     return Missing(untried, len(variants) - len(absent), len(absent) - len(untried))
 
 
-def _may_be_tried(failure: Row | None) -> bool:
+def _may_be_tried(failure: Record | None) -> bool:
     return failure is None or is_temporary(failure.reason)
 
 

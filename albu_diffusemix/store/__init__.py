@@ -29,8 +29,8 @@ from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.readme import write_readme
 from albu_diffusemix.store.recipe import Recipe, made_with
+from albu_diffusemix.store.records import Record
 from albu_diffusemix.store.recovery import merge, recover
-from albu_diffusemix.store.rows import Row
 from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
@@ -38,8 +38,8 @@ __all__ = [
     "OpenStatus",
     "Problem",
     "Recipe",
+    "Record",
     "Repair",
-    "Row",
     "Source",
     "Status",
     "Store",
@@ -68,7 +68,7 @@ class Store:
         >>> with store.writer() as writer:
         ...     writer.put("class/001.jpg", "0000", jpeg, prompt="snowy", seed=7, source=Source.of(image))
         >>> store = Store.open(path)
-        >>> [row.prompt for row in store.variants("class/001.jpg")]
+        >>> [record.prompt for record in store.variants("class/001.jpg")]
         ['snowy']
         >>> store.get("class/001.jpg", "0000")[0] == jpeg
         True
@@ -185,7 +185,7 @@ class Store:
         """What `create` was told to keep."""
         return dict(self._now.fields["provenance"])
 
-    def variants(self, key: str) -> list[Row]:
+    def variants(self, key: str) -> list[Record]:
         """Return the counterparts of a source, ordered by variant; empty where there are none.
 
         Raises:
@@ -193,9 +193,9 @@ class Store:
                 read.
 
         """
-        return [row for row in self._now.catalog.by_key(normalise_key(key)) if not row.failed]
+        return [record for record in self._now.catalog.by_key(normalise_key(key)) if not record.failed]
 
-    def variants_by_pixels(self, pixels: bytes) -> list[Row]:
+    def variants_by_pixels(self, pixels: bytes) -> list[Record]:
         """Return the counterparts made from a source with these pixels, ordered by key and variant.
 
         Args:
@@ -207,14 +207,16 @@ class Store:
         """
         return self._now.catalog.by_pixels(pixels)
 
-    def find(self, key: str, variant: str) -> Row | None:
-        """Return the row of a counterpart or of a failure, or None where there is neither.
+    def find(self, key: str, variant: str) -> Record | None:
+        """Return the record of a counterpart or of a failure, or None where there is neither.
 
         Raises:
             StoreError: The key is not valid, or the parts cannot be read.
 
         """
-        return next((row for row in self._now.catalog.by_key(normalise_key(key)) if row.variant == variant), None)
+        return next(
+            (record for record in self._now.catalog.by_key(normalise_key(key)) if record.variant == variant), None
+        )
 
     def has(self, key: str, variant: str) -> bool:
         """Tell whether there is an image. A failure does not count as one.
@@ -223,39 +225,39 @@ class Store:
             StoreError: The key is not valid, or the parts cannot be read.
 
         """
-        row = self.find(key, variant)
-        return row is not None and not row.failed
+        record = self.find(key, variant)
+        return record is not None and not record.failed
 
-    def read(self, row: Row) -> bytes:
-        """Return the image file of a row.
+    def read(self, record: Record) -> bytes:
+        """Return the image file of a record.
 
         Raises:
-            StoreError: The row is a failure, or the part is missing, cut off or changed.
+            StoreError: The record is a failure, or the part is missing, cut off or changed.
 
         """
-        if row.failed:
-            raise StoreError(f"{row.key} {row.variant} has no image in {self.path}: {row.reason}")
-        return self._now.catalog.read(row)
+        if record.failed:
+            raise StoreError(f"{record.key} {record.variant} has no image in {self.path}: {record.reason}")
+        return self._now.catalog.read(record)
 
-    def get(self, key: str, variant: str) -> tuple[bytes, Row]:
-        """Return the image file of a counterpart, and its row.
+    def get(self, key: str, variant: str) -> tuple[bytes, Record]:
+        """Return the image file of a counterpart, and its record.
 
         Raises:
             StoreError: There is no such image, or it is damaged.
 
         """
-        row = self.find(key, variant)
-        if row is None:
+        record = self.find(key, variant)
+        if record is None:
             raise StoreError(f"{self.path} has no variant {variant!r} of key {key!r}")
-        return self.read(row), row
+        return self.read(record), record
 
-    def rows(self) -> Iterator[Row]:
+    def records(self) -> Iterator[Record]:
         """Yield all counterparts in the order of their bytes on disk, for an export."""
-        return (row for row in self._now.catalog.rows() if not row.failed)
+        return (record for record in self._now.catalog.records() if not record.failed)
 
-    def failures(self) -> Iterator[Row]:
+    def failures(self) -> Iterator[Record]:
         """Yield all failures and rejects for which there is no image."""
-        return (row for row in self._now.catalog.rows() if row.failed)
+        return (record for record in self._now.catalog.records() if record.failed)
 
     def writer(self, label: str = "part", part_bytes: int = PART_BYTES) -> "Writer":
         """Return a writer of parts named after the label. Any number may write at once, in any number of processes.

@@ -18,7 +18,7 @@ from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
 from albu_diffusemix.store.parts import read_index
 from albu_diffusemix.store.recipe import is_known
-from albu_diffusemix.store.rows import Row
+from albu_diffusemix.store.records import Record
 
 __all__ = ["MERGED", "Catalog", "merge_indexes", "open_merged", "verify_merged"]
 
@@ -57,57 +57,57 @@ class Catalog:
         self._sizes = {part.name: part.size for index in self._layers for part in index.parts}
         self._files = _PartFiles(self._folder)
 
-    def by_key(self, key: str) -> list[Row]:
+    def by_key(self, key: str) -> list[Record]:
         """Return images and failures of a normalised key, ordered by variant."""
         return self._asked(lambda: self._by_key(key))
 
-    def by_pixels(self, pixels: bytes) -> list[Row]:
+    def by_pixels(self, pixels: bytes) -> list[Record]:
         """Return the images made from sources with this pixel hash, ordered by key and variant."""
         return self._asked(
-            lambda: sorted(row for layer in self._layers for row in layer.by_pixels(pixels) if self._seen(row))
+            lambda: sorted(record for layer in self._layers for record in layer.by_pixels(pixels) if self._seen(record))
         )
 
-    def rows(self) -> Iterator[Row]:
+    def records(self) -> Iterator[Record]:
         """Yield images and failures in the order of their bytes on disk."""
         self._asked(self._check_whole)
-        return (row for layer in self._layers for row in layer.rows() if self._seen(row))
+        return (record for layer in self._layers for record in layer.records() if self._seen(record))
 
     def whole(self) -> Index:
         """Return one index of everything, compared with its check."""
         self._asked(self._check_whole)
         return self._layers[0] if len(self._layers) == 1 else merge(self._layers, {}, self._folder)
 
-    def read(self, row: Row) -> bytes:
-        """Return the image file of a row, compared with its check.
+    def read(self, record: Record) -> bytes:
+        """Return the image file of a record, compared with its check.
 
         Raises:
             StoreError: The part is missing, cut off or changed.
 
         """
-        path = f"{self._folder}/{row.part}{SEALED}"
+        part, offset, length, check = record.location
+        path, size = f"{self._folder}/{part}{SEALED}", self._sizes[part]
         with explained("read", path):
-            file = self._files.open(row.part)
-            data = file.read(row.offset, row.length) if file.size == self._sizes[row.part] else b""
-        if file.size != self._sizes[row.part]:
+            file = self._files.open(part)
+            data = file.read(offset, length) if file.size == size else b""
+        if file.size != size:
+            raise StoreError(f"{path} is damaged: it has {file.size} bytes of {size}; {advice(self._root)}")
+        if len(data) != length or xxhash.xxh3_64_intdigest(data) != check:
             raise StoreError(
-                f"{path} is damaged: it has {file.size} bytes of {self._sizes[row.part]}; {advice(self._root)}"
-            )
-        if len(data) != row.length or xxhash.xxh3_64_intdigest(data) != row.check:
-            raise StoreError(
-                f"{path} is damaged: the image of {row.key} {row.variant} is not as written; {advice(self._root)}"
+                f"{path} is damaged: the image of {record.key} {record.variant} is not as written; {advice(self._root)}"
             )
         return data
 
-    def _by_key(self, key: str) -> list[Row]:
+    def _by_key(self, key: str) -> list[Record]:
         if len(self._layers) == 1:
             return self._layers[0].by_key(key)
-        best: dict[str, Row] = {}
-        for row in sorted((row for layer in self._layers for row in layer.by_key(key)), key=lambda row: row.precedence):
-            best[row.variant] = row
+        best: dict[str, Record] = {}
+        found = (record for layer in self._layers for record in layer.by_key(key))
+        for record in sorted(found, key=lambda record: record.precedence):
+            best[record.variant] = record
         return sorted(best.values())
 
-    def _seen(self, row: Row) -> bool:
-        return len(self._layers) == 1 or row in self._by_key(row.key)
+    def _seen(self, record: Record) -> bool:
+        return len(self._layers) == 1 or record in self._by_key(record.key)
 
     def _check_whole(self) -> None:
         for layer in self._layers:

@@ -18,9 +18,9 @@ from albu_diffusemix.store.open_part import writer_of
 from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_parts
 from albu_diffusemix.store.parts import read_index, verify_part
 from albu_diffusemix.store.recipe import Recipe, is_known
+from albu_diffusemix.store.records import Part, Record
 from albu_diffusemix.store.recovery import lone_indexes, recover, repair_parts, salvage
 from albu_diffusemix.store.recovery import merge as write_merged
-from albu_diffusemix.store.rows import Part, Row
 
 __all__ = ["OpenStatus", "Repair", "Status", "repair", "status", "verify"]
 
@@ -95,7 +95,7 @@ def status(root: Path, catalog: Catalog) -> Status:
     with explained("read", folder):
         size = sum((folder / (name + SEALED)).stat().st_size for name in listing.sealed)
     found = [part for name in listing.open if (part := _open_part(folder, name)) is not None]
-    indexes = [index_part(Part(part.part, 0, ""), rows, {}, folder) for part, rows in found if rows]
+    indexes = [index_part(Part(part.part, 0, ""), records, {}, folder) for part, records in found if records]
     whole = merge([catalog.whole(), *indexes], {}, folder) if indexes else catalog.whole()
     return Status(*whole.counts(), len(listing.sealed), size, tuple(part for part, _ in found))
 
@@ -140,19 +140,19 @@ def repair(root: Path, *, assume_dead: bool = False, recipe: Recipe | None = Non
     return Repair(list(dict.fromkeys(repaired)), verify(root))
 
 
-def _open_part(folder: Path, name: str) -> tuple[OpenStatus, list[Row]] | None:
+def _open_part(folder: Path, name: str) -> tuple[OpenStatus, list[Record]] | None:
     """Look into a part in progress; None where it was sealed just now."""
     liveness = writer_of(folder, name)
     try:
         with (folder / (name + OPEN)).open("rb") as file:
-            rows = [item.row for item in scan(file, name) if isinstance(item, Sample)]
+            records = [item.record for item in scan(file, name) if isinstance(item, Sample)]
             size = file.seek(0, os.SEEK_END)
     except FileNotFoundError:
         return None
     except OSError:
         return OpenStatus(name, "unknown", 0, 0, 0), []
-    failures = sum(row.failed for row in rows)
-    return OpenStatus(name, liveness, len(rows) - failures, failures, size), rows
+    failures = sum(record.failed for record in records)
+    return OpenStatus(name, liveness, len(records) - failures, failures, size), records
 
 
 def _restore_fields(root: Path, recipe: Recipe | None) -> list[Problem]:

@@ -20,7 +20,8 @@ from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.keys import Source, check_name, hash_key, normalise_key
 from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.store.index_file import SECTIONS, Contents, check_ranges, read_file, write_file
-from albu_diffusemix.store.rows import ENCODINGS, ROW, ROW_STRUCT, Row, check_row
+from albu_diffusemix.store.index_rows import ROW, ROW_STRUCT, check_row
+from albu_diffusemix.store.records import ENCODINGS, Location, Record
 
 __all__ = ["DamagedIndexError", "Index"]
 
@@ -109,7 +110,7 @@ class Index:
             np.array_equal(self.arrays[name], other.arrays[name]) for name in SECTIONS if name != "check"
         )
 
-    def by_key(self, key: str) -> list[Row]:
+    def by_key(self, key: str) -> list[Record]:
         """Return the entries of a normalised key, ordered by variant; empty where there are none.
 
         Raises:
@@ -117,7 +118,7 @@ class Index:
 
         """
         digest = hash_key(key)
-        rows = []
+        records = []
         try:
             first = self._key_column.place(digest)
             if first and self._unpack(first - 1)[0] >= digest:
@@ -127,21 +128,21 @@ class Index:
                 if fields[0] > digest:
                     break
                 if fields[0] == digest:
-                    rows.append(self._row(number, fields, key))
+                    records.append(self._record(number, fields, key))
                 elif fields[0][:8] < digest[:8]:
                     raise self._damaged(number)
         except IndexError as error:
             raise self._damaged(0) from error
-        return rows
+        return records
 
-    def by_pixels(self, pixels: bytes) -> list[Row]:
+    def by_pixels(self, pixels: bytes) -> list[Record]:
         """Return the images made from a source with this pixel hash, ordered by key, then by variant.
 
         Raises:
             DamagedIndexError: What was read to find it, or to know that it is not there, is damaged.
 
         """
-        found: dict[int, Row] = {}
+        found: dict[int, Record] = {}
         try:
             first = self._pixel_column.place(pixels)
             if first and self._by_position(first - 1)[1][1] >= pixels:
@@ -153,15 +154,15 @@ class Index:
                 if number in found or fields[1][:8] < pixels[:8]:
                     raise self._damaged(number)
                 if fields[1] == pixels:
-                    found[number] = self._row(number, fields)
+                    found[number] = self._record(number, fields)
         except IndexError as error:
             raise self._damaged(0) from error
         return sorted(found.values())
 
-    def rows(self) -> Iterator[Row]:
+    def records(self) -> Iterator[Record]:
         """Yield all entries in the order of their bytes on disk."""
         for number in np.lexsort((self._rows["offset"], self._rows["part"])).tolist():
-            yield self._row(number, self._unpack(number))
+            yield self._record(number, self._unpack(number))
 
     def counts(self) -> tuple[int, int, int]:
         """Return the number of images, of failures, and of sources that have one or the other."""
@@ -200,11 +201,11 @@ class Index:
             raise self._damaged(number)
         return number, fields
 
-    def _row(self, number: int, fields: tuple[Any, ...], key: str | None = None) -> Row:
+    def _record(self, number: int, fields: tuple[Any, ...], key: str | None = None) -> Record:
         digest, pixels, offset, check, key_at, length, height, width, seed, part, *rest = fields
         variant, prompt, reason, key_length, encoding, _ = rest
         try:
-            return Row(
+            return Record(
                 key or self._key(key_at, key_length, digest),
                 check_name(self._text(variant), "variant"),
                 self._text(prompt),
@@ -212,10 +213,7 @@ class Index:
                 Source(height, width, pixels),
                 ENCODINGS[encoding],
                 self._text(reason) if reason else "",
-                self.parts[part].name,
-                offset,
-                length,
-                check,
+                Location(self.parts[part].name, offset, length, check),
             )
         except (IndexError, ValueError) as error:
             raise self._damaged(number, str(error)) from error

@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 from albu_diffusemix.keys import check_name
 from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked
-from albu_diffusemix.store.rows import ENCODINGS, ROW, Part
+from albu_diffusemix.store.index_rows import ROW
+from albu_diffusemix.store.records import ENCODINGS, Part
 
 __all__ = ["SECTIONS", "Contents", "check_ranges", "read_file", "write_file"]
 

@@ -1,4 +1,4 @@
-"""Making indexes: of one part from its rows, of many parts from theirs."""
+"""Making indexes: of one part from its records, of many parts from theirs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,29 +10,30 @@ from numpy.typing import NDArray
 from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.index_file import Contents
-from albu_diffusemix.store.rows import ENCODINGS, ROW, ROW_STRUCT, Part, Row, check_row, part_order
+from albu_diffusemix.store.index_rows import ROW, ROW_STRUCT, check_row
+from albu_diffusemix.store.records import ENCODINGS, Part, Record, part_order
 
 _PER_BUCKET = 4
 
 
 def index_part(
-    part: Part, rows: Sequence[Row], store: dict[str, Any], path: Path, recipe: dict[str, Any] | None = None
+    part: Part, records: Sequence[Record], store: dict[str, Any], path: Path, recipe: dict[str, Any] | None = None
 ) -> Index:
-    """Index the rows of one part.
+    """Index the records of one part.
 
     Args:
         part: The part.
-        rows: Its rows, in any order.
+        records: Its records, in any order.
         store: What store.json says.
         path: Where the index is to lie; nothing is written.
         recipe: What the part says of how it was made, if it does.
 
     """
-    strings = sorted({"", *(text for row in rows for text in (row.variant, row.prompt, row.reason))})
+    strings = sorted({"", *(text for record in records for text in (record.variant, record.prompt, record.reason))})
     numbers = {text: number for number, text in enumerate(strings)}
-    keys = {row.key: row.key.encode() for row in rows}
+    keys = {record.key: record.key.encode() for record in records}
     starts = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]).tolist(), strict=False))
-    packed = b"".join(_pack(row, numbers, starts[row.key], len(keys[row.key])) for row in rows)
+    packed = b"".join(_pack(record, numbers, starts[record.key], len(keys[record.key])) for record in records)
     array = np.frombuffer(bytearray(packed), ROW)
     contents = assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8))
     return Index(contents._replace(recipe=recipe), path)
@@ -69,23 +70,23 @@ def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
     return Index(assemble(parts, store, rows, strings, keys), path)
 
 
-def _pack(row: Row, numbers: dict[str, int], key_at: int, key_length: int) -> bytes:
+def _pack(record: Record, numbers: dict[str, int], key_at: int, key_length: int) -> bytes:
     return ROW_STRUCT.pack(
-        hash_key(row.key),
-        row.source.pixels,
-        row.offset,
-        row.check,
+        hash_key(record.key),
+        record.source.pixels,
+        record.location.offset,
+        record.location.check,
         key_at,
-        row.length,
-        row.source.height,
-        row.source.width,
-        row.seed,
+        record.location.length,
+        record.source.height,
+        record.source.width,
+        record.seed,
         0,
-        numbers[row.variant],
-        numbers[row.prompt],
-        numbers[row.reason],
+        numbers[record.variant],
+        numbers[record.prompt],
+        numbers[record.reason],
         key_length,
-        ENCODINGS.index(row.encoding),
+        ENCODINGS.index(record.encoding),
         0,
     )
 

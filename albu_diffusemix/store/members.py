@@ -18,7 +18,7 @@ import xxhash
 
 from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.files import StoreError, dump_checked, load_checked
-from albu_diffusemix.store.rows import ENCODINGS, Row
+from albu_diffusemix.store.records import ENCODINGS, Location, Record
 from albu_diffusemix.text import printable
 
 END = bytes(2 * tarfile.BLOCKSIZE)
@@ -34,7 +34,7 @@ _MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "we
 
 
 class Problem(NamedTuple):
-    """Something wrong in a store: the file, the member or row in it (or nothing), and what."""
+    """Something wrong in a store: the file, the member or record in it (or nothing), and what."""
 
     file: str
     member: str
@@ -45,9 +45,9 @@ class Problem(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A row, and where its members start and end in their part."""
+    """A record, and where its members start and end in their part."""
 
-    row: Row
+    record: Record
     start: int
     end: int
 
@@ -85,38 +85,34 @@ def uint32(value: object, what: str) -> int:
     return value
 
 
-def encode_sample(row: Row, data: bytes, used_prompt: str = "") -> tuple[Row, bytes]:
-    """Return the members of a sample as they stand in a tar, and the row with offset, length and check in them.
+def encode_sample(record: Record, data: bytes, used_prompt: str = "") -> bytes:
+    """Return the members of a sample as they stand in a tar.
 
     Args:
-        row: The sample; its offset, length and check are not read.
+        record: What is known of it; its location is not read.
         data: The image file; empty for a failure.
         used_prompt: What the backend used in place of the prompt; empty where it used the prompt.
 
     """
-    check = xxhash.xxh3_64_intdigest(data)
-    record = dump_checked(
+    fields = dump_checked(
         {
-            "key": row.key,
-            "variant": row.variant,
-            "prompt": row.prompt,
-            "used_prompt": used_prompt or row.prompt,
-            "seed": row.seed,
-            "height": row.source.height,
-            "width": row.source.width,
-            "pixels": row.source.pixels.hex(),
-            "image": "" if row.failed else f"{check:016x}",
-            "reason": row.reason,
+            "key": record.key,
+            "variant": record.variant,
+            "prompt": record.prompt,
+            "used_prompt": used_prompt or record.prompt,
+            "seed": record.seed,
+            "height": record.source.height,
+            "width": record.source.width,
+            "pixels": record.source.pixels.hex(),
+            "image": "" if record.failed else f"{xxhash.xxh3_64_intdigest(data):016x}",
+            "reason": record.reason,
         },
     )
-    stem = f"{row.key}/{row.variant}"
-    if row.failed:
-        header = _header(_FAILED + stem, len(record))
-        row = row._replace(offset=len(header), length=len(record), check=xxhash.xxh3_64_intdigest(record))
-        return row, header + _padded(record)
-    header = _header(f"{stem}.{row.encoding}", len(data))
-    row = row._replace(offset=len(header), length=len(data), check=check)
-    return row, header + _padded(data) + _header(f"{stem}.json", len(record)) + _padded(record)
+    stem = f"{record.key}/{record.variant}"
+    if record.failed:
+        return _header(_FAILED + stem, len(fields)) + _padded(fields)
+    image = _header(f"{stem}.{record.encoding}", len(data)) + _padded(data)
+    return image + _header(f"{stem}.json", len(fields)) + _padded(fields)
 
 
 def encode_recipe(fields: dict[str, Any]) -> bytes:
@@ -159,32 +155,31 @@ def _part_recipe(member: _Member) -> PartRecipe:
     return PartRecipe(load_checked(member.data, "its recipe"), member.start, member.end)
 
 
-def _sample(part: str, image: _Member | None, record: _Member) -> Sample:
-    failed = record.name.startswith(_FAILED)
-    if not failed and not record.name.endswith(".json"):
+def _sample(part: str, image: _Member | None, member: _Member) -> Sample:
+    failed = member.name.startswith(_FAILED)
+    if not failed and not member.name.endswith(".json"):
         raise StoreError("it belongs to no counterpart")
-    fields = load_checked(record.data, "its record")
+    fields = load_checked(member.data, "its record")
     encoding = "" if failed or image is None else image.name.rpartition(".")[2]
-    row = _row(fields, part, encoding)
-    stem = f"{row.key}/{row.variant}"
-    if failed:
-        if record.name != _FAILED + stem:
-            raise StoreError(f"its record is that of {stem}")
-        check = xxhash.xxh3_64_intdigest(record.data)
-        return Sample(
-            row._replace(offset=record.data_at, length=len(record.data), check=check), record.start, record.end
-        )
-    if record.name != f"{stem}.json":
+    record = _record(fields, encoding)
+    stem = f"{record.key}/{record.variant}"
+    if member.name != (_FAILED + stem if failed else f"{stem}.json"):
         raise StoreError(f"its record is that of {stem}")
-    if image is None or image.name != f"{stem}.{encoding}" or image.end != record.start:
+    if failed:
+        return Sample(record._replace(location=_location(part, member)), member.start, member.end)
+    if image is None or image.name != f"{stem}.{encoding}" or image.end != member.start:
         raise StoreError("its image is missing or damaged")
-    check = xxhash.xxh3_64_intdigest(image.data)
-    if fields["image"] != f"{check:016x}":
+    location = _location(part, image)
+    if fields["image"] != f"{location.check:016x}":
         raise StoreError("its image is damaged: the bytes do not agree with their check")
-    return Sample(row._replace(offset=image.data_at, length=len(image.data), check=check), image.start, record.end)
+    return Sample(record._replace(location=location), image.start, member.end)
 
 
-def _row(fields: dict[str, Any], part: str, encoding: str) -> Row:
+def _location(part: str, member: _Member) -> Location:
+    return Location(part, member.data_at, len(member.data), xxhash.xxh3_64_intdigest(member.data))
+
+
+def _record(fields: dict[str, Any], encoding: str) -> Record:
     try:
         height, width, seed = (uint32(fields[name], name) for name in ("height", "width", "seed"))
         pixels = bytes.fromhex(fields["pixels"])
@@ -195,7 +190,7 @@ def _row(fields: dict[str, Any], part: str, encoding: str) -> Row:
         prompt, reason = str(fields["prompt"]), str(fields["reason"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"its record is not one of this format: {error}") from error
-    return Row(key, variant, prompt, seed, Source(height, width, pixels), encoding, reason, part, 0, 0, 0)
+    return Record(key, variant, prompt, seed, Source(height, width, pixels), encoding, reason)
 
 
 def _members(file: BinaryIO) -> Iterator[_Member | Problem]:

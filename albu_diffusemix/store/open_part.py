@@ -10,7 +10,7 @@ from albu_diffusemix.store.locks import EXCLUSIVE, SHARED, Liveness, still_there
 from albu_diffusemix.store.members import encode_recipe
 from albu_diffusemix.store.part_files import OPEN, SEALED, list_parts
 from albu_diffusemix.store.parts import seal_part
-from albu_diffusemix.store.rows import part_order
+from albu_diffusemix.store.records import part_order
 
 __all__ = ["OpenPart", "writer_of"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from albu_diffusemix.keys import check_name
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.members import Problem
-from albu_diffusemix.store.rows import part_order
+from albu_diffusemix.store.records import part_order
 from albu_diffusemix.text import printable
 
 __all__ = ["INDEX", "OPEN", "PARTS", "SEALED", "Listing", "list_parts", "refuse_unpacked"]

@@ -19,7 +19,7 @@ from albu_diffusemix.store.indexing import index_part
 from albu_diffusemix.store.locks import still_there
 from albu_diffusemix.store.members import END, PartRecipe, Problem, Sample, encode_recipe, scan
 from albu_diffusemix.store.part_files import INDEX, OPEN, SEALED
-from albu_diffusemix.store.rows import Part, Row
+from albu_diffusemix.store.records import Part, Record
 
 __all__ = ["read_index", "repair_part", "seal_part", "untouched", "verify_part", "write_index"]
 
@@ -88,8 +88,10 @@ def seal_part(folder: Path, name: str, handle: int, store: dict[str, Any], seale
 def holds_all(folder: Path, name: str, handle: int) -> bool:
     """Tell whether a sealed part holds every whole sample of the part in progress of the same name."""
     with os.fdopen(os.dup(handle), "rb") as file, (folder / (name + SEALED)).open("rb") as sealed:
-        there = {(row.key, row.variant, row.check) for row, _, _ in _read(sealed, name).samples}
-        return all((row.key, row.variant, row.check) in there for row, _, _ in _read(file, name).samples)
+        there = {(record.key, record.variant, record.location.check) for record, _, _ in _read(sealed, name).samples}
+        return all(
+            (record.key, record.variant, record.location.check) in there for record, _, _ in _read(file, name).samples
+        )
 
 
 def read_index(folder: Path, name: str, store: dict[str, Any]) -> tuple[Index, list[Problem]]:
@@ -116,7 +118,9 @@ def read_index(folder: Path, name: str, store: dict[str, Any]) -> tuple[Index, l
     with explained("read", tar), tar.open("rb") as file:
         found = _read(file, name)
     # Without the hash of the whole file: only who writes an index needs that.
-    index = index_part(Part(name, size, ""), [sample.row for sample in found.samples], store, path, found.recipe_fields)
+    index = index_part(
+        Part(name, size, ""), [sample.record for sample in found.samples], store, path, found.recipe_fields
+    )
     return index, [Problem(path.name, "", wrong), *found.problems]
 
 
@@ -153,7 +157,7 @@ def verify_part(folder: Path, name: str, store: dict[str, Any]) -> list[Problem]
         there = _index(found, tar, file, store)
     if problems:
         return problems
-    wrong = {f"{row.key}/{row.variant}" for row in set(there.rows()).symmetric_difference(index.rows())}
+    wrong = {f"{record.key}/{record.variant}" for record in set(there.records()).symmetric_difference(index.records())}
     if not wrong and there.parts != index.parts:
         return [Problem(tar.name, "", "bytes outside of its members were changed")]
     return [Problem(tar.name, member, "tar and index do not agree on it") for member in sorted(wrong)]
@@ -190,12 +194,12 @@ def _remembered_recipe(path: Path) -> dict[str, Any] | None:
 
 
 def _rewrite(file: BinaryIO, found: _Found, sealed: Path, store: dict[str, Any]) -> None:
-    rows: list[Row] = []
+    records: list[Record] = []
 
     def copy(target: BinaryIO) -> None:
         at = target.write(encode_recipe(found.recipe.fields)) if found.recipe else 0
-        for row, start, end in found.samples:
-            rows.append(row._replace(offset=row.offset - start + at))
+        for record, start, end in found.samples:
+            records.append(_at(record, offset=record.location.offset - start + at))
             file.seek(start)
             target.write(file.read(end - start))
             at += end - start
@@ -204,15 +208,15 @@ def _rewrite(file: BinaryIO, found: _Found, sealed: Path, store: dict[str, Any])
     write_atomically(sealed, copy)
     with sealed.open("rb") as written:
         name = sealed.name.removesuffix(SEALED)
-        samples = [Sample(row._replace(part=name), 0, 0) for row in rows]
+        samples = [Sample(_at(record, part=name), 0, 0) for record in records]
         _index(found._replace(samples=samples), sealed, written, store).save()
 
 
 def _index(found: _Found, sealed: Path, file: BinaryIO, store: dict[str, Any]) -> Index:
     name = sealed.name.removesuffix(SEALED)
     part = Part(name, os.fstat(file.fileno()).st_size, _hash(file))
-    rows = [row._replace(part=name) for row, _, _ in found.samples]
-    return index_part(part, rows, store, sealed.with_name(name + INDEX), found.recipe_fields)
+    records = [_at(record, part=name) for record, _, _ in found.samples]
+    return index_part(part, records, store, sealed.with_name(name + INDEX), found.recipe_fields)
 
 
 def _read(file: BinaryIO, name: str) -> _Found:
@@ -241,3 +245,7 @@ def _hash(file: BinaryIO) -> str:
         digest.update(chunk)
         offset += len(chunk)
     return str(digest.hexdigest())
+
+
+def _at(record: Record, **location: Any) -> Record:
+    return record._replace(location=record.location._replace(**location))

@@ -10,7 +10,7 @@ from albu_diffusemix.keys import UNKNOWN_SOURCE, Source, check_name, normalise_k
 from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.store.members import encode_sample, sniff, uint32
 from albu_diffusemix.store.open_part import OpenPart
-from albu_diffusemix.store.rows import Row
+from albu_diffusemix.store.records import Record
 
 PART_BYTES = 1 << 28
 """A writer seals its part at 256 MiB and starts the next: about 10,000 counterparts of 256 px."""
@@ -137,19 +137,19 @@ class Writer:
         used_prompt: str = "",
     ) -> None:
         self._check_process()
-        row = Row(
-            normalise_key(key), check_name(variant, "variant"), prompt, seed, source, encoding, reason, "", 0, 0, 0
-        )
-        _check(row, used_prompt)
+        record = Record(normalise_key(key), check_name(variant, "variant"), prompt, seed, source, encoding, reason)
+        _check(record, used_prompt)
         if self._part is not None and self._part.size >= self._part_bytes:
             self.seal()
-        name = (row.key, row.variant, row.failed)
+        name = (record.key, record.variant, record.failed)
         if name in self._written:
-            raise StoreError(f"{row.key} {row.variant} was written by this writer already: two sources with one key?")
+            raise StoreError(
+                f"{record.key} {record.variant} was written by this writer already: two sources with one key?"
+            )
         if self._part is None:
             self._part = OpenPart.create(self._folder, self._label)
             self._part.append_recipe(self._made_with)
-        self._part.append(encode_sample(row, data, used_prompt)[1])
+        self._part.append(encode_sample(record, data, used_prompt))
         self._written.add(name)
 
     def _check_process(self) -> None:
@@ -157,14 +157,14 @@ class Writer:
             raise StoreError(f"this writer belongs to process {self._process}: make one in process {os.getpid()}")
 
 
-def _check(row: Row, used_prompt: str) -> None:
-    where = f"of {row.key} {row.variant}"
-    uint32(row.seed, f"seed {where}")
-    uint32(row.source.height, f"source height {where}")
-    uint32(row.source.width, f"source width {where}")
-    if len(row.source.pixels) != len(UNKNOWN_SOURCE.pixels):
-        raise StoreError(f"source pixels {where}: {row.source.pixels!r}, give the 16 bytes of hash_pixels")
-    for text in (row.prompt, row.reason, used_prompt):
+def _check(record: Record, used_prompt: str) -> None:
+    where = f"of {record.key} {record.variant}"
+    uint32(record.seed, f"seed {where}")
+    uint32(record.source.height, f"source height {where}")
+    uint32(record.source.width, f"source width {where}")
+    if len(record.source.pixels) != len(UNKNOWN_SOURCE.pixels):
+        raise StoreError(f"source pixels {where}: {record.source.pixels!r}, give the 16 bytes of hash_pixels")
+    for text in (record.prompt, record.reason, used_prompt):
         try:
             text.encode()
         except UnicodeEncodeError as error:

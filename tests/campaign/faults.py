@@ -92,7 +92,7 @@ def round_of_faults(
 
 
 def lost(path: Path, truth: dict[tuple[str, str], list[Truth]]) -> int:
-    return len(truth) - sum(1 for _ in Store.open(path).rows())
+    return len(truth) - sum(1 for _ in Store.open(path).records())
 
 
 def may_lose(file: Path, fault: Fault) -> float:
@@ -117,10 +117,10 @@ def wrong_reads(path: Path, truth: dict[tuple[str, str], list[Truth]]) -> int:
     wrong = 0
     for key, variant in truth:
         try:
-            data, row = Store.open(path).get(key, variant)
+            data, record = Store.open(path).get(key, variant)
         except StoreError:
             continue
-        wrong += Truth(row.prompt, row.seed, pixels_of(data)) != truth[key, variant][0]
+        wrong += Truth(record.prompt, record.seed, pixels_of(data)) != truth[key, variant][0]
     return wrong
 
 

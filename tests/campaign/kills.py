@@ -25,11 +25,11 @@ rng = random.Random(int(sys.argv[3]))
 print("ready", flush=True)
 while sys.stdin.readline():
     store = Store.open(sys.argv[1])
-    rows = list(store.rows())
-    for row in rng.sample(rows, min(20, len(rows))):
-        assert pixels_of(store.read(row)) == truth[row.key, row.variant], row
+    records = list(store.records())
+    for record in rng.sample(records, min(20, len(records))):
+        assert pixels_of(store.read(record)) == truth[record.key, record.variant], record
     assert not [p for p in store.verify() if "writer is dead" not in str(p)], store.verify()
-    print(len(rows), flush=True)
+    print(len(records), flush=True)
 """
 
 

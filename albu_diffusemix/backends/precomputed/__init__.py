@@ -12,7 +12,7 @@ from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.backends.precomputed.matching import Explainer, Mismatch, find
 from albu_diffusemix.functional import Box, crop
 from albu_diffusemix.jpeg import decode_box
-from albu_diffusemix.store import Recipe, Row, Store, StoreError
+from albu_diffusemix.store import Recipe, Record, Store, StoreError
 
 __all__ = ["Precomputed"]
 
@@ -101,19 +101,21 @@ class Precomputed:
 
     def _answer(self, request: Request) -> Counterpart:
         match = find(self._store, request.image, request.key, request.prompt, self.on_mismatch)
-        if match.rows:
-            row = match.rows[request.seed % len(match.rows)]
-            return Counterpart(self._read(row, request), "ok", row.prompt)
+        if match.records:
+            record = match.records[request.seed % len(match.records)]
+            return Counterpart(self._read(record, request), "ok", record.prompt)
         if match.missing and self.on_miss == "passthrough":
             return Counterpart(None, "missing", request.prompt or "")
         raise ValueError(self._complaint(request, missing=match.missing))
 
-    def _read(self, row: Row, request: Request) -> NDArray[np.uint8]:
-        data = self._store.read(row)
+    def _read(self, record: Record, request: Request) -> NDArray[np.uint8]:
+        data = self._store.read(record)
         try:
-            part = _decode(data, row.encoding, request.box, request.image.shape[:2])
+            part = _decode(data, record.encoding, request.box, request.image.shape[:2])
         except ValueError as error:
-            raise StoreError(f"{row.key} {row.variant} in {self._store.path} cannot be decoded: {error}") from error
+            raise StoreError(
+                f"{record.key} {record.variant} in {self._store.path} cannot be decoded: {error}"
+            ) from error
         return _resized(part, request.box)
 
     def _complaint(self, request: Request, *, missing: bool) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends.precomputed.changes import FIRST, UPRIGHT, Change, change_among, change_of, is_sideways
-from albu_diffusemix.store import Row, Source, Store
+from albu_diffusemix.store import Record, Source, Store
 
 __all__ = ["SAME_ROOT", "Cause", "Explainer", "Match", "Mismatch", "find"]
 
@@ -32,13 +32,13 @@ class Match(NamedTuple):
     """The counterparts that belong to an image.
 
     Attributes:
-        rows: The counterparts, ordered by key and variant.
-        missing: Where there are no rows: whether the store has none for that image and prompt. Otherwise it has, but
+        records: The counterparts, ordered by key and variant.
+        missing: Where there are no records: whether the store has none for that image and prompt. Otherwise it has, but
             they were made from other pixels.
 
     """
 
-    rows: list[Row]
+    records: list[Record]
     missing: bool
 
 
@@ -75,18 +75,18 @@ def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mi
         StoreError: The key is not valid, or the store is damaged.
 
     """
-    rows = _with_prompt(_rows(store, image, key), prompt)
-    if key is None or not rows:
-        return Match(rows, missing=not rows)
-    sources = {row.source for row in rows}
+    records = _with_prompt(_records(store, image, key), prompt)
+    if key is None or not records:
+        return Match(records, missing=not records)
+    sources = {record.source for record in records}
     fitting = _same(sources, image)
     if not fitting and on_mismatch == "stretch":
         fitting = {source for source in sources if not _is_misaligned(image, source)}
-    return Match([row for row in rows if row.source in fitting], missing=False)
+    return Match([record for record in records if record.source in fitting], missing=False)
 
 
 class Explainer:
-    """Says why `find` gave no rows.
+    """Says why `find` gave no records.
 
     Args:
         store: Where it looked.
@@ -103,12 +103,12 @@ class Explainer:
             StoreError: As for `find`.
 
         """
-        rows = _rows(self._store, image, key)
-        if rows and not _with_prompt(rows, prompt):
-            return _other_prompts(rows, prompt)
-        if rows:
+        records = _records(self._store, image, key)
+        if records and not _with_prompt(records, prompt):
+            return _other_prompts(records, prompt)
+        if records:
             by_pixels = self._store.variants_by_pixels(Source.of(image).pixels)
-            return _wrong_key(key, by_pixels[0]) if by_pixels else _other_pixels(image, rows[-1].source)
+            return _wrong_key(key, by_pixels[0]) if by_pixels else _other_pixels(image, records[-1].source)
         return self._unknown_pixels(image) if key is None else self._unknown_key(image, key)
 
     def _unknown_pixels(self, image: Pixels) -> Cause:
@@ -139,9 +139,9 @@ class Explainer:
         example = f"its keys are like {self._examples[0].key!r}"
         return Cause("the store has no such key", example, f"{SAME_ROOT}; if the image is new, generate again")
 
-    def _failure(self, key: str) -> Row | None:
+    def _failure(self, key: str) -> Record | None:
         found = (self._store.find(key, variant) for variant in self._variants)
-        return next((row for row in found if row is not None and row.failed), None)
+        return next((record for record in found if record is not None and record.failed), None)
 
     def _near_key(self, key: str) -> str | None:
         """Try the key with fewer folders, more folders and other endings, as far as the store's own suggest them."""
@@ -160,21 +160,23 @@ class Explainer:
             return False
 
     @cached_property
-    def _examples(self) -> list[Row]:
-        return list(itertools.islice(self._store.rows(), EXAMPLES))
+    def _examples(self) -> list[Record]:
+        return list(itertools.islice(self._store.records(), EXAMPLES))
 
     @cached_property
     def _variants(self) -> list[str]:
-        rows = self._examples or itertools.islice(self._store.failures(), EXAMPLES)
-        return sorted({row.variant for row in rows})
+        records = self._examples or itertools.islice(self._store.failures(), EXAMPLES)
+        return sorted({record.variant for record in records})
 
     @cached_property
     def _folders(self) -> list[str]:
-        return sorted({str(folder) for row in self._examples for folder in PurePosixPath(row.key).parents} - {"."})
+        return sorted(
+            {str(folder) for record in self._examples for folder in PurePosixPath(record.key).parents} - {"."}
+        )
 
     @cached_property
     def _endings(self) -> list[str]:
-        return sorted({PurePosixPath(row.key).suffix for row in self._examples} - {""})
+        return sorted({PurePosixPath(record.key).suffix for record in self._examples} - {""})
 
 
 _EMPTY = Cause(
@@ -182,12 +184,12 @@ _EMPTY = Cause(
 )
 
 
-def _rows(store: Store, image: Pixels, key: str | None) -> list[Row]:
+def _records(store: Store, image: Pixels, key: str | None) -> list[Record]:
     return store.variants_by_pixels(Source.of(image).pixels) if key is None else store.variants(key)
 
 
-def _with_prompt(rows: list[Row], prompt: str | None) -> list[Row]:
-    return rows if prompt is None else [row for row in rows if row.prompt == prompt]
+def _with_prompt(records: list[Record], prompt: str | None) -> list[Record]:
+    return records if prompt is None else [record for record in records if record.prompt == prompt]
 
 
 def _same(sources: set[Source], image: Pixels) -> set[Source]:
@@ -206,10 +208,10 @@ def _changed(change: Change) -> Cause:
     return Cause(f"the image is {change.what}", "", change.advice)
 
 
-def _other_prompts(rows: list[Row], prompt: str | None) -> Cause:
+def _other_prompts(records: list[Record], prompt: str | None) -> Cause:
     return Cause(
         f"its counterparts have other prompts than {prompt!r}",
-        ", ".join(sorted({row.prompt for row in rows})),
+        ", ".join(sorted({record.prompt for record in records})),
         "leave prompts=None to take what each image has, or generate with --all-prompts",
     )
 
@@ -237,10 +239,10 @@ def _is_grey(image: Pixels) -> bool:
     return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
 
 
-def _wrong_key(key: str | None, row: Row) -> Cause:
+def _wrong_key(key: str | None, record: Record) -> Cause:
     return Cause(
         "the key is that of another image",
-        f"given {key!r}, the store has these pixels as {row.key!r}",
+        f"given {key!r}, the store has these pixels as {record.key!r}",
         "give each image its own key",
     )
 
