@@ -106,9 +106,9 @@ class SimilarityFilter:
 
     def _flaw(self, similarity: float) -> str | None:
         if similarity < self.low:
-            return f"unlike its source (similarity {similarity:.3f} < {self.low})"
+            return f"too different from its source (similarity {similarity:.3f} < {self.low})"
         if similarity > self.high:
-            return f"too like its source (similarity {similarity:.3f} > {self.high})"
+            return f"too similar to its source (similarity {similarity:.3f} > {self.high})"
         return None
 
     def _embed(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

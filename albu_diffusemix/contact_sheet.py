@@ -40,7 +40,7 @@ def draw_sheet(rows: Sequence[Sequence[Cell]], headings: Sequence[str], footer: 
 
     Args:
         rows: Each row is as high as its highest picture.
-        headings: Names of the columns, from the left; the last ones may have none.
+        headings: Names of the columns, from the left; the last ones may have no heading.
         footer: What stands below all rows.
 
     Returns:

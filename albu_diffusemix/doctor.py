@@ -1,4 +1,4 @@
-"""Whether a data set fits a store, before a long training: which images have counterparts, and why others have none.
+"""Whether a data set fits a store, before a long training: which images have counterparts, and why others have not.
 
 The data set is looked at as training will see it: its images go through the same look-up and the same alignment guard.
 """

@@ -27,7 +27,7 @@ def find_images(folder: Path) -> list[Path]:
         folder: Searched with its sub-folders; hidden files and folders are passed over.
 
     Returns:
-        Paths that begin with `folder`; empty where there are none.
+        Paths that begin with `folder`; empty where there are no images.
 
     """
     return sorted(

@@ -31,7 +31,7 @@ NOTHING = Cell(None, "")
 
 
 def default_pipeline() -> Any:
-    """Return the pipeline to show where the user names none: DiffuseMix with its defaults, on every image.
+    """Return the pipeline to show by default: DiffuseMix with its defaults, on every image.
 
     Returns:
         A new pipeline.
@@ -75,7 +75,7 @@ def force_ours(pipeline: Any) -> None:
         pipeline: Changed in place, nested pipelines too.
 
     Raises:
-        ValueError: It holds none of our transforms.
+        ValueError: It holds no transform of this package.
 
     """
     ours = [leaf for leaf in _leaves(pipeline) if isinstance(leaf, DiffuseMix | HalfConcat | FractalBlend)]

@@ -55,7 +55,7 @@ def lint_prompt(prompt: str, class_names: Collection[str] = ()) -> list[str]:
 
     Args:
         prompt: The prompt, without the template.
-        class_names: Labels of the data set, where they are known. Default: none.
+        class_names: Labels of the data set, where they are known. Default: no labels.
 
     Returns:
         One reason a finding, each with the prompt and what to do; empty where nothing is found.

@@ -15,7 +15,7 @@ SEED = 5
 
 
 class Case(NamedTuple):
-    """A transform, and where its counterparts come from: "procedural", "precomputed", "at hand", or "" for none."""
+    """A transform, and where its counterparts come from: "procedural", "precomputed", "given", or "" for none."""
 
     kind: type
     source: str
@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
 
 CASES = [
-    *(Case(kind, source) for kind in (DiffuseMix, HalfConcat) for source in ("procedural", "precomputed", "at hand")),
+    *(Case(kind, source) for kind in (DiffuseMix, HalfConcat) for source in ("procedural", "precomputed", "given")),
     Case(FractalBlend, ""),
 ]
 
@@ -56,7 +56,7 @@ def make_mix(case: Case, folder: Path, *images: np.ndarray, p: float = 1.0) -> M
     """Make a case ready for these images, each (H, W) or (H, W, C), which are all that it will see."""
     if case.source == "precomputed":
         return Mix(case.kind({"name": "precomputed", "store": _store_of(images, folder)}, p=p), None)
-    counterparts = [_inverted(image) for image in images] if case.source == "at hand" else None
+    counterparts = [_inverted(image) for image in images] if case.source == "given" else None
     return Mix(case.kind(p=p), counterparts)
 
 

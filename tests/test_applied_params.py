@@ -67,7 +67,7 @@ def test_a_pipeline_rebuilt_from_the_record_repeats_its_choices(calls, photograp
             }
 
 
-def test_of_a_backend_whose_images_have_their_own_prompts_none_is_recorded(tmp_path, photograph):
+def test_no_prompt_is_recorded_for_a_backend_whose_images_have_their_own(tmp_path, photograph):
     store = make_store(tmp_path / "store", Entry("a.jpg", photograph, counterpart_of(photograph, 32, 32)))
     pipeline = A.Compose([HalfConcat(precomputed(store), p=1)], save_applied_params=True)
     [(_, recorded)] = pipeline(image=photograph, diffusemix_metadata={"key": "a.jpg"})["applied_transforms"]

@@ -23,7 +23,7 @@ def clip(tmp_path_factory):
     return str(tiny_models.save_clip(tmp_path_factory.mktemp("models") / "clip"))
 
 
-def test_an_image_is_wholly_like_itself_at_any_size(clip):
+def test_an_image_has_similarity_1_with_itself_at_any_size(clip):
     similarity = SimilarityFilter(0.5, 1, clip).measure(
         [ASTRONAUT, CAT], [ASTRONAUT, np.kron(CAT, np.ones((2, 2, 1))).astype(np.uint8)]
     )
@@ -41,15 +41,15 @@ def test_similarity_is_the_cosine_of_clips_own_image_embeddings(clip):
     assert similarity < 0.999
 
 
-def test_too_unlike_and_too_like_are_told_apart_and_the_bounds_are_accepted(clip):
+def test_too_different_and_too_similar_are_told_apart_and_the_bounds_are_accepted(clip):
     noise = np.random.default_rng(0).integers(0, 256, ASTRONAUT.shape, dtype=np.uint8)
     images, sources = [ASTRONAUT, CAT, noise], [ASTRONAUT] * 3
     same, cat, far = (float(value) for value in SimilarityFilter(-1, 1, clip).measure(images, sources))
     assert far < cat < same
     flaws = SimilarityFilter(cat, same - 1e-4, clip).find_flaws(images, sources)
-    assert flaws[0].startswith("too like its source (similarity 1.000 > ")
+    assert flaws[0].startswith("too similar to its source (similarity 1.000 > ")
     assert flaws[1] is None
-    assert flaws[2].startswith("unlike its source (similarity ")
+    assert flaws[2].startswith("too different from its source (similarity ")
 
 
 def test_neighbours_do_not_matter(clip):

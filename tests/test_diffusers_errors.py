@@ -339,7 +339,7 @@ def test_the_fingerprint_tells_what_changes_pixels(model, options):
         {"template": "A transformed version of image into {prompt}"},
     ],
 )
-def test_the_fingerprint_leaves_out_what_changes_none_or_only_rounding(model, options):
+def test_the_fingerprint_leaves_out_what_changes_nothing_or_only_rounding(model, options):
     assert backend_of(model, **options).fingerprint == backend_of(model).fingerprint
 
 

@@ -92,7 +92,7 @@ def test_a_failed_image_says_why(doctor, folder, store):
     write_image(folder / "class/9.png", noise(9, 8, 8))
     with Store.create(store, Store.open(store).recipe).writer() as writer:
         writer.fail("class/9.png", "0000", "blank")
-    assert "1 x none could be made: blank such as class/9.png" in doctor(folder, store)[1]
+    assert "1 x no counterpart could be made: blank such as class/9.png" in doctor(folder, store)[1]
 
 
 def test_a_stretch_is_a_match_where_training_takes_it_for_one(doctor, module, store):

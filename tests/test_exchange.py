@@ -190,7 +190,7 @@ def test_a_folder_of_nothing_is_refused(data, tmp_path, capsys, name, message):
     assert message in capsys.readouterr().err
 
 
-def test_files_of_another_encoding_are_encoded_anew_and_can_be_cut(data, tmp_path):
+def test_files_of_another_encoding_are_encoded_again_and_can_be_cut(data, tmp_path):
     path = negative(data, "class0/000.png", tmp_path / "made/class0/000.png/snowy.png")
     bring(tmp_path / "made", tmp_path / "new.dm", data)
     [(*_, image)] = content(tmp_path / "new.dm").values()

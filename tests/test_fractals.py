@@ -98,7 +98,7 @@ def test_a_number_out_of_range_is_refused(fractals, index):
         FractalLibrary(fractals).get(index, 8, 8)
 
 
-def test_a_file_that_is_no_image_is_named_when_it_is_asked_for(tmp_path):
+def test_a_file_that_is_not_an_image_is_named_when_it_is_asked_for(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"broken\.png' is not a readable image"):
         FractalLibrary(str(tmp_path)).get(0, 8, 8)

@@ -53,7 +53,7 @@ def test_a_fractal_of_bytes_goes_with_an_image_of_floats(rng):
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(HALVES), st.floats(0, 1), st.floats(0, 1))
-def test_pieces_cover_the_image_once_and_none_is_empty(height, width, half, seam_width, area):
+def test_pieces_cover_the_image_once_and_no_piece_is_empty(height, width, half, seam_width, area):
     image, box = np.zeros((height, width), np.uint8), functional.cutmix_box(height, width, 0.4, 0.7, area)
     for pieces in functional.half_pieces(image, image, half, seam_width), functional.cutmix_pieces(image, image, box):
         covered = image.copy()

@@ -94,7 +94,7 @@ def test_the_similarity_filter_rejects_and_says_why(folder, whole):
     assert main(command(folder, "unlike.dm", "--similarity", "-1", "-0.99", *clip)) == 1
     reasons = set(failures(folder / "unlike.dm").values())
     assert len(reasons) > 0
-    assert all(reason.startswith("too like its source (similarity ") for reason in reasons)
+    assert all(reason.startswith("too similar to its source (similarity ") for reason in reasons)
     assert all(reason.endswith("3 attempts") for reason in reasons)
 
 

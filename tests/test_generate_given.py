@@ -57,7 +57,7 @@ def test_a_store_is_gone_on_with_by_its_name_alone(data, store, capsys):
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_what_is_given_and_equal_is_no_change(data, store, name):
+def test_what_is_given_and_equal_is_not_a_change(data, store, name):
     make(data, store, **SPECIAL)
     assert make_plan(bare(data, store, **{name: SPECIAL[name]})).pending == 0
 
@@ -118,7 +118,7 @@ def test_a_similarity_filter_is_taken_from_the_store(data, store):
 def test_a_store_whose_backend_cannot_be_had_says_what_to_do(data, store, capsys):
     Store.create(store, Recipe("imported", "imported", ("snowy",)))
     error = error_of(main(["generate", str(data), "-o", str(store)]), capsys)
-    assert "was made by the backend 'imported', which cannot be had here: unknown backend" in error
+    assert "was made by the backend 'imported', which does not work here: unknown backend" in error
     assert "--import the module that registers it, or choose another with --backend and --allow-mixed" in error
 
 

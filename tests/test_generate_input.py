@@ -292,7 +292,7 @@ def test_verify_lists_what_is_wrong_and_ends_with_1(data, store, capsys):
 
 
 @pytest.mark.parametrize("command", ["status", "verify"])
-def test_what_is_no_store_is_one_line(tmp_path, refused, command):
+def test_what_is_not_a_store_is_one_line(tmp_path, refused, command):
     refused(main([command, str(tmp_path / "nowhere")]), "no store at")
     refused(main([command, str(tmp_path)]), "it is not a store")
 

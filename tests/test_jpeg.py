@@ -333,7 +333,7 @@ def test_exif_orientation_is_not_applied():
     np.testing.assert_array_equal(decode_box(turned, (24, 0, 48, 32)), crop(pillow(turned), (24, 0, 48, 32)))
 
 
-def test_noise_brings_stuffed_bytes_and_they_are_no_markers():
+def test_noise_brings_stuffed_bytes_that_are_not_markers():
     data = encode(noise(64, 64, 7), quality=100)
     assert data.count(b"\xff\x00") > 20
     assert len(segments_of(data)[1]) == 16

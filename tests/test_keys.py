@@ -54,7 +54,7 @@ def test_a_normalised_key_stays_as_it_is(text):
         ("\u00e9" * 2001, "longer than 4000 bytes"),
     ],
 )
-def test_a_key_that_is_no_path_below_the_root_is_refused_in_one_line(key, complaint):
+def test_a_key_that_is_not_a_path_below_the_root_is_refused_in_one_line(key, complaint):
     with pytest.raises(ValueError, match=complaint) as caught:
         normalise_key(key)
     assert "\n" not in str(caught.value)

@@ -220,7 +220,7 @@ def test_a_key_of_its_own_is_told_under_which_one_the_store_has_its_pixels(store
         ask(Precomputed(store), key="bird.png")
 
 
-def test_a_key_that_can_be_none_is_refused_as_such(store):
+def test_a_key_that_is_not_valid_is_refused(store):
     with pytest.raises(ValueError, match=r"'/data/1.jpg' is absolute"):
         ask(Precomputed(store, on_miss="passthrough"), key="/data/1.jpg")
 
@@ -228,7 +228,7 @@ def test_a_key_that_can_be_none_is_refused_as_such(store):
 def test_a_failure_says_why_there_is_no_image(store):
     with Store.create(store, Store.open(store).recipe).writer() as writer:
         writer.fail("class/002.jpg", "a", "blank", prompt="snowy")
-    with pytest.raises(ValueError, match=r"none could be made: blank: .*--retry-failed"):
+    with pytest.raises(ValueError, match=r"no counterpart could be made: blank: .*--retry-failed"):
         ask(Precomputed(store), key="class/002.jpg", image=noise(0, 8, 8))
 
 
@@ -318,7 +318,7 @@ def test_it_says_what_it_is(store):
     assert repr(Precomputed(store)) == f"Precomputed({store!r}, on_miss='error', on_mismatch='error')"
 
 
-def test_a_pickle_is_small_and_opens_the_store_anew(store):
+def test_a_pickle_is_small_and_opens_the_store_again(store):
     backend = Precomputed(store)
     ask(backend)
     pickled = pickle.dumps(backend)

@@ -1,4 +1,4 @@
-"""The procedural backend: recognisable is for eyes, the rest is here. Run this file to write the golden anew."""
+"""The procedural backend: recognisable is for eyes, the rest is here. Run this file to write the golden file again."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

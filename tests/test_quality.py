@@ -45,7 +45,7 @@ def test_an_image_that_lost_its_contrast_is_flat(photograph):
     assert find_flaw(reduce_contrast(photograph, 0.4), photograph) is None
 
 
-def test_little_contrast_is_no_flaw_where_the_source_has_as_little(photograph):
+def test_little_contrast_is_not_a_flaw_where_the_source_has_as_little(photograph):
     source = reduce_contrast(photograph, 0.1)
     assert find_flaw(255 - source, source) is None
 

@@ -204,7 +204,7 @@ def test_a_share_of_a_gpu_is_taken_where_it_is_asked_for(cluster, data, store, t
     assert {path.read_text() for path in tmp_path.glob("gpu-*") if path.name != f"gpu-{os.getpid()}"} == {"0"}
 
 
-def test_a_signal_ends_a_run_none_of_whose_actors_has_room(cluster, data, store, tmp_path):
+def test_a_signal_ends_a_run_without_room_for_any_actor(cluster, data, store, tmp_path):
     process = start(tmp_path, command(cluster, data, store, "--gpus-per-worker", 2))
     wait_for((store / RUNS / "0-of-1.lock").exists, process)
     wait_for(lambda: psutil.Process(process.pid).children(), process)

@@ -76,7 +76,7 @@ def test_a_loader_gives_batches_of_tensors():
     assert names["photographs"].classes == ["astronaut", "chelsea", "coffee", "rocket"]
 
 
-def test_a_hugging_face_data_set_is_augmented_anew_at_each_reading(tmp_path, monkeypatch):
+def test_a_hugging_face_data_set_is_augmented_again_at_each_reading(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     train = run(HUGGING_FACE)["train"]
     first, again = (train[0]["pixel_values"] for _ in range(2))

@@ -160,7 +160,7 @@ def test_sizes_are_read_from_headers(tmp_path, rng, ending):
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".tif", ".webp"])
-def test_a_header_that_is_cut_anywhere_is_no_size_or_the_right_one(rng, ending):
+def test_a_header_that_is_cut_anywhere_gives_no_size_or_the_right_one(rng, ending):
     data = cv2.imencode(ending, rng.integers(0, 256, (37, 53, 3), dtype=np.uint8))[1].tobytes()
     assert {declared_size(data[:length]) for length in range(min(200, len(data)))} <= {
         (0, 0),
@@ -361,7 +361,7 @@ def test_reasons_and_prompts_in_a_store_are_printed_as_text(data, made, capsys, 
     main(["doctor", str(data), str(made)])
     main(["status", str(made)])
     out, err = capsys.readouterr()
-    assert "none could be made: bad" in out
+    assert "no counterpart could be made: bad" in out
     assert all(line.isprintable() for line in (out + err).split("\n"))
 
 

@@ -76,7 +76,7 @@ def problems_of(path: Path) -> list[str]:
     return [str(problem) for problem in Store(path).verify()]
 
 
-def mended(path: Path) -> set[int]:
+def repaired(path: Path) -> set[int]:
     """Repair, check that nothing is wrong any more, and return what is left."""
     report = Store.repair(path)
     assert report.repaired != []
@@ -94,7 +94,7 @@ def test_a_part_or_its_index_cut_anywhere_is_named_and_the_rest_is_read(path, en
         cut(file, length)
         assert readable(copy) == {*kept, 3, 4, 5}
         assert any(problem.startswith("part-00000") for problem in problems_of(copy))
-        assert mended(copy) == {*kept, 3, 4, 5}
+        assert repaired(copy) == {*kept, 3, 4, 5}
 
 
 def test_a_part_cut_while_a_reader_has_it_open_is_named_when_it_is_read(merged):
@@ -106,7 +106,7 @@ def test_a_part_cut_while_a_reader_has_it_open_is_named_when_it_is_read(merged):
         store.get(key_of(0), VARIANT)
     assert store.get(key_of(5), VARIANT)[0] == picture(5)
     assert any(problem.startswith("part-00000") for problem in problems_of(merged))
-    assert mended(merged) == {0, 3, 4, 5}
+    assert repaired(merged) == {0, 3, 4, 5}
 
 
 @pytest.mark.parametrize("ending", [".tar", ".idx"])
@@ -120,7 +120,7 @@ def test_a_bit_flipped_anywhere_in_a_part_is_found_and_no_wrong_image_is_read(pa
         left = readable(copy)
         assert len(left) >= COUNT - 1
         assert any(problem.startswith("part-00000") for problem in problems_of(copy))
-        assert mended(copy) >= left & {0, 1, 2, 3, 4, 5} - ({0, 1, 2} if ending == ".tar" else set())
+        assert repaired(copy) >= left & {0, 1, 2, 3, 4, 5} - ({0, 1, 2} if ending == ".tar" else set())
 
 
 def test_every_bit_of_an_image_is_watched(merged):
@@ -138,7 +138,7 @@ def test_a_damaged_image_is_named_by_part_and_member_and_dropped_by_repair(merge
     record = Store.open(merged).find(key_of(1), VARIANT)
     flip(part_file(merged), record.location.offset + 100)
     assert "part-00000.tar: class1/00001.jpg/0000.json: its image is damaged" in problems_of(merged)[0]
-    assert mended(merged) == {0, 2, 3, 4, 5}
+    assert repaired(merged) == {0, 2, 3, 4, 5}
     with tarfile.open(part_file(merged)) as tar:
         assert len(tar.getnames()) == 5
 
@@ -159,7 +159,7 @@ def test_the_merged_index_cut_anywhere_is_named_and_done_without(merged):
             store = Store.open(merged)
         assert found(store) == set(range(COUNT))
     assert problems_of(merged)[0].startswith("index/merged.idx: ")
-    assert mended(merged) == set(range(COUNT))
+    assert repaired(merged) == set(range(COUNT))
 
 
 def test_a_bit_flipped_anywhere_in_the_merged_index_hides_no_image_and_is_found(merged):
@@ -170,7 +170,7 @@ def test_a_bit_flipped_anywhere_in_the_merged_index_hides_no_image_and_is_found(
         assert problems_of(merged)[0].startswith("index/merged.idx: ")
         flip(file, position)
     flip(file, 3000)
-    assert mended(merged) == set(range(COUNT))
+    assert repaired(merged) == set(range(COUNT))
 
 
 def test_store_json_cut_anywhere_is_named_and_restored(path):
@@ -202,7 +202,7 @@ def test_a_bit_flipped_in_store_json_is_found_unless_it_says_the_same(path):
 
 def test_a_lost_store_json_is_restored(path):
     (path / "store.json").unlink()
-    assert mended(path) == set(range(COUNT))
+    assert repaired(path) == set(range(COUNT))
 
 
 def test_a_store_json_that_nothing_remembers_cannot_be_restored(tmp_path):
@@ -213,10 +213,10 @@ def test_a_store_json_that_nothing_remembers_cannot_be_restored(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_lost_index_is_made_anew_from_the_tar(path):
+def test_a_lost_index_is_made_again_from_the_tar(path):
     part_file(path, ".idx").unlink()
     assert found(Store.open(path)) == set(range(COUNT))
-    assert mended(path) == set(range(COUNT))
+    assert repaired(path) == set(range(COUNT))
     assert part_file(path, ".idx").name == "part-00000.idx"
 
 
@@ -224,7 +224,7 @@ def test_an_index_whose_part_is_gone_is_named_and_removed(path):
     part_file(path).unlink()
     assert found(Store.open(path)) == {3, 4, 5}
     assert problems_of(path) == ["part-00000.idx: its part is gone"]
-    assert mended(path) == {3, 4, 5}
+    assert repaired(path) == {3, 4, 5}
 
 
 def test_a_merged_index_of_parts_that_are_gone_is_not_used(merged):
@@ -232,14 +232,14 @@ def test_a_merged_index_of_parts_that_are_gone_is_not_used(merged):
     with pytest.warns(UserWarning, match="it covers parts that are gone: part-00000"):
         store = Store.open(merged)
     assert found(store) == {3, 4, 5}
-    assert mended(merged) == {3, 4, 5}
+    assert repaired(merged) == {3, 4, 5}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_index_of_another_part_is_not_believed(path):
     shutil.copy(part_file(path, ".idx", 1), part_file(path, ".idx", 0))
     assert found(Store.open(path)) == set(range(COUNT))
-    assert mended(path) == set(range(COUNT))
+    assert repaired(path) == set(range(COUNT))
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_the_merged_index_of_another_store_is_named_and_gives_no_wrong_image(mer
     shutil.copy(other / "index" / "merged.idx", merged / "index" / "merged.idx")
     assert readable(merged) == {1, 3, 4, 5}
     assert problems_of(merged) == ["index/merged.idx: it does not agree with the indexes of the parts"]
-    assert mended(merged) == set(range(COUNT))
+    assert repaired(merged) == set(range(COUNT))
 
 
 def test_the_index_of_another_stores_part_is_named_and_gives_no_wrong_image(path, other):
@@ -265,19 +265,19 @@ def test_the_index_of_another_stores_part_is_named_and_gives_no_wrong_image(path
     assert problems_of(path) == [
         f"part-00000.tar: {key_of(number)}/0000: tar and index do not agree on it" for number in (0, 2)
     ]
-    assert mended(path) == set(range(COUNT))
+    assert repaired(path) == set(range(COUNT))
 
 
 def test_a_part_without_one_whole_sample_is_removed_by_repair(path):
     part_file(path).write_bytes(b"rubbish" * 1000)
-    assert mended(path) == {3, 4, 5}
+    assert repaired(path) == {3, 4, 5}
 
 
 def test_bytes_behind_the_end_of_a_part_are_named(path):
     with part_file(path).open("ab") as file:
         file.write(b"x" * 512)
     assert any("bytes 8704 to 10240 belong to no member" in problem for problem in problems_of(path))
-    assert mended(path) == set(range(COUNT))
+    assert repaired(path) == set(range(COUNT))
 
 
 def test_an_open_part_cut_anywhere_keeps_its_whole_samples(path):
@@ -309,7 +309,7 @@ def test_a_hole_in_a_part_is_named_by_its_bytes(path):
         stream.seek(HEAD + SAMPLE)
         stream.write(bytes(SAMPLE))
     assert "part-00000.tar: bytes 3584 to 6144 belong to no member" in problems_of(path)
-    assert mended(path) == {0, 2, 3, 4, 5}
+    assert repaired(path) == {0, 2, 3, 4, 5}
 
 
 def test_a_part_that_was_about_to_be_sealed_is_sealed_with_all_its_samples(path):

@@ -194,7 +194,7 @@ def test_a_handle_that_was_used_in_the_parent_reads_right_in_workers(path, metho
     assert found(store) == set(range(60))
 
 
-def test_a_handle_opens_the_parts_anew_after_a_fork(path):
+def test_a_handle_opens_the_parts_again_after_a_fork(path):
     store = make_store(path, 6)
     store.get(key_of(0), VARIANT)
     opened = part_file(path).stat()

@@ -81,7 +81,7 @@ def test_a_provenance_that_json_cannot_hold_is_refused_and_no_store_is_made(path
         (lambda path: path.write_bytes(b""), "is a file, a store is a folder"),
     ],
 )
-def test_what_is_no_store_is_refused_in_one_line(path, prepare, complaint):
+def test_what_is_not_a_store_is_refused_in_one_line(path, prepare, complaint):
     prepare(path)
     with pytest.raises(StoreError, match=complaint) as caught:
         Store.open(path)
@@ -152,7 +152,7 @@ def test_a_store_json_of_another_make_is_named(path, fields, complaint):
         Store.open(path)
 
 
-def test_a_store_json_laid_out_anew_is_the_same(path):
+def test_a_store_json_with_another_layout_is_the_same(path):
     make_store(path)
     fields = json.loads((path / "store.json").read_text())
     (path / "store.json").write_text(json.dumps(fields))

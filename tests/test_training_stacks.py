@@ -71,7 +71,7 @@ def alphas_of(pipeline):
 
 @pytest.mark.skipif(HOST != "albumentations", reason="AlbumentationsX hands our transforms its own numbers")
 @pytest.mark.parametrize("used_before", [False, True])
-def test_processes_that_are_no_workers_of_a_loader_draw_their_own_numbers(used_before):
+def test_processes_that_are_not_workers_of_a_loader_draw_their_own_numbers(used_before):
     pipeline = A.Compose([FractalBlend(alpha_range=(0, 1), p=1)])
     if used_before:
         alphas_of(pipeline)

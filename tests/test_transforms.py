@@ -208,7 +208,7 @@ def test_pickled_transforms_are_small_and_give_the_same_pictures(photograph, tra
         assert np.array_equal(clone(image=photograph)["image"], pipeline(image=photograph)["image"])
 
 
-def test_a_counterpart_at_hand_is_used_and_no_backend_asked(photograph):
+def test_a_given_counterpart_is_used_and_no_backend_asked(photograph):
     pipeline = A.Compose(
         [HalfConcat({"name": "inverting", "status": "missing"}, mask_types=("right",), p=1)], strict=True
     )
@@ -218,7 +218,7 @@ def test_a_counterpart_at_hand_is_used_and_no_backend_asked(photograph):
         assert np.array_equal(mixed, half_concat(photograph, counterpart, "right"))
 
 
-def test_counterparts_at_hand_go_with_the_images_of_a_batch(rng):
+def test_given_counterparts_go_with_the_images_of_a_batch(rng):
     images, counterparts = (make_image(rng, (2, 8, 9, 3), "uint8") for _ in range(2))
     pipeline = A.Compose([inverting(mask_types=("top",), metadata_key="mine")])
     mixed = pipeline(images=images, mine={"counterpart": counterparts})["images"]

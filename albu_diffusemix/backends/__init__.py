@@ -80,7 +80,7 @@ class Backend(Protocol):
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """The prompts to choose from when the user names none; empty where each image has its own."""
+        """The prompts to choose from when the user names no prompts; empty where each image has its own."""
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for a prompt that can never work, with those that do."""

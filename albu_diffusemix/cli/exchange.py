@@ -28,19 +28,30 @@ def add_commands(commands: Any) -> None:
 def _add_import(commands: Any) -> None:
     importing = commands.add_parser("import", help="make a store of a folder of counterparts")
     importing.add_argument(
-        "folder", type=Path, help="<class>/<file>_generated_<prompt>_<number>.jpg or <key>/<variant>.jpg"
+        "folder", type=Path, help="with <class>/<file>_generated_<prompt>_<number>.jpg or <key>/<variant>.jpg"
     )
-    importing.add_argument("-o", "--output", type=Path, required=True, metavar="STORE")
-    importing.add_argument("--sources", type=Path, required=True, metavar="DATA", help="what they were made from")
-    importing.add_argument("--encoding", choices=list(ENCODINGS), default="jpeg", help="(%(default)s)")
-    importing.add_argument("--allow-mixed", action="store_true", help="go on with a store that was made otherwise")
+    importing.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="STORE",
+        help="folder of the store: a new one, or one to continue",
+    )
+    importing.add_argument(
+        "--sources", type=Path, required=True, metavar="DATA", help="the data set that they were made from"
+    )
+    importing.add_argument(
+        "--encoding", choices=list(ENCODINGS), default="jpeg", help="format of the image files (%(default)s)"
+    )
+    importing.add_argument("--allow-mixed", action="store_true", help="continue a store made with other parameters")
     importing.set_defaults(run=_import)
 
 
 def _add_export(commands: Any) -> None:
     export = commands.add_parser("export", help="write a store as a folder of images or as Parquet files")
-    export.add_argument("store", type=Path, metavar="STORE")
-    export.add_argument("--to", choices=list(_EXPORTS), required=True)
+    export.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    export.add_argument("--to", choices=list(_EXPORTS), required=True, help="what to write")
     export.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a new or an empty folder")
     export.set_defaults(run=_export)
 

@@ -41,18 +41,43 @@ def add_commands(commands: Any) -> None:
         epilog="Values in brackets are those of a new store; an existing store knows its own.",
     )
     generate.add_argument("data", type=Path, metavar="DATA", help="folder of images, or a .csv or .jsonl manifest")
-    generate.add_argument("-o", "--output", type=Path, required=True, metavar="STORE", help="new, or to be continued")
-    generate.add_argument("--backend", type=_spec, metavar="NAME_OR_JSON", help="what makes them (procedural)")
-    generate.add_argument("--prompt", action="append", help="an effect; may be repeated (the backend's own)")
-    generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="effects, one a line")
+    generate.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="STORE",
+        help="folder of the store: a new one, or one to continue",
+    )
+    generate.add_argument(
+        "--backend", type=_spec, metavar="NAME_OR_JSON", help="the backend that makes the counterparts (procedural)"
+    )
+    generate.add_argument("--prompt", action="append", help="a prompt; may be given several times (the backend's own)")
+    generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="text file with one prompt on each line")
     variants = generate.add_mutually_exclusive_group()
-    variants.add_argument("--per-image", type=positive, default=1, metavar="M", help="random prompts an image (1)")
-    variants.add_argument("--all-prompts", action="store_true", help="each prompt for each image")
-    generate.add_argument("--size", type=positive, help=f"shorter side in pixels ({_NEW.size})")
-    generate.add_argument("--encoding", choices=list(ENCODINGS), help=f"({_NEW.encoding})")
-    generate.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="part i, from 0, of n")
-    generate.add_argument("--engine", choices=["local", "ray"], default="local", help="(%(default)s)")
-    generate.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster (one is started on this machine)")
+    variants.add_argument(
+        "--per-image",
+        type=positive,
+        default=1,
+        metavar="M",
+        help="counterparts for each image, each with a random prompt (1)",
+    )
+    variants.add_argument("--all-prompts", action="store_true", help="one counterpart for each image and prompt")
+    generate.add_argument("--size", type=positive, help=f"shorter side of the counterparts in pixels ({_NEW.size})")
+    generate.add_argument("--encoding", choices=list(ENCODINGS), help=f"format of the image files ({_NEW.encoding})")
+    generate.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="i/n",
+        help="make only share i of n, counted from 0, such as 0/4",
+    )
+    generate.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray (%(default)s)"
+    )
+    generate.add_argument(
+        "--ray-address", metavar="ADDRESS", help="address of a Ray cluster (Ray is started on this machine)"
+    )
     generate.add_argument(
         "--runtime-env", type=_json_object, metavar="JSON", help="what Ray sends to its actors, such as your modules"
     )
@@ -62,18 +87,20 @@ def add_commands(commands: Any) -> None:
         metavar="N",
         help="GPUs of a Ray actor, such as 0.5 (1 if the backend uses one)",
     )
-    generate.add_argument("--workers", type=positive, default=1, help="processes (%(default)s)")
+    generate.add_argument(
+        "--workers", type=positive, default=1, help="number of processes, or of Ray actors (%(default)s)"
+    )
     generate.add_argument(
         "--similarity",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="reject counterparts whose likeness to their source, by CLIP, lies outside (no such filter)",
+        help="reject counterparts whose similarity to their source, by CLIP, lies outside (no such filter)",
     )
     generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
     generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
-    generate.add_argument("--limit", type=positive, metavar="N", help="sources to make something of, at the most")
-    generate.add_argument("--base-seed", type=int, help=f"what all seeds are derived from ({_NEW.base_seed})")
+    generate.add_argument("--limit", type=positive, metavar="N", help="stop after N sources (all)")
+    generate.add_argument("--base-seed", type=int, help=f"number that all seeds are derived from ({_NEW.base_seed})")
     generate.add_argument(
         "--draw",
         type=lambda text: text.replace("-", "_"),
@@ -88,9 +115,13 @@ def add_commands(commands: Any) -> None:
         default=[],
         dest="modules",
         metavar="MODULE",
-        help="imported first, in each process",
+        help="module to import first in each process, such as one that registers a backend",
     )
-    generate.add_argument("--dry-run", action="store_true", help="tell what it will cost, and make nothing")
+    generate.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print how long it will take and how large the store will be, and make nothing",
+    )
     generate.set_defaults(run=_generate)
 
 

@@ -19,7 +19,9 @@ def add_commands(commands: Any) -> None:
     export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to make")
     export.add_argument("--fp16", action="store_true", help="weights of 16 bits")
     export.add_argument("--opset", type=positive, default=18, help="version of the operators (%(default)s)")
-    export.add_argument("--exporter", choices=["dynamo", "torchscript"], default="dynamo", help="(%(default)s)")
+    export.add_argument(
+        "--exporter", choices=["dynamo", "torchscript"], default="dynamo", help="exporter of torch to use (%(default)s)"
+    )
     export.set_defaults(run=_export_onnx)
 
 

@@ -32,8 +32,10 @@ def _add_demo(commands: Any) -> None:
 
 def _add_preview(commands: Any) -> None:
     preview = commands.add_parser("preview", help="show, step by step, what a pipeline makes of your images")
-    preview.add_argument("images", nargs="+", type=Path, metavar="FOLDER_OR_IMAGE")
-    preview.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET", help="such as sheet.png")
+    preview.add_argument("images", nargs="+", type=Path, metavar="FOLDER_OR_IMAGE", help="images, or folders of images")
+    preview.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="SHEET", help="image file to write, such as sheet.png"
+    )
     preview.add_argument("--pipeline", type=Path, metavar="FILE", help="what A.save wrote (default: DiffuseMix alone)")
     preview.add_argument("--rows", type=positive, default=8, help="images to show at the most (%(default)s)")
     preview.add_argument("--seed", type=int, default=0, help="seed of the pipeline (%(default)s)")

@@ -28,25 +28,27 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_status(commands: Any) -> None:
-    status = commands.add_parser("status", help="tell how far a store is, also while it is being written")
-    status.add_argument("store", type=Path, metavar="STORE")
+    status = commands.add_parser("status", help="count what a store holds, also while it is being written")
+    status.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
     status.set_defaults(run=_status)
 
 
 def _add_verify(commands: Any) -> None:
     verify = commands.add_parser("verify", help="compare every byte of a store with its checks")
-    verify.add_argument("store", type=Path, metavar="STORE")
+    verify.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
     verify.set_defaults(run=_verify)
 
 
 def _add_repair(commands: Any) -> None:
     repair = commands.add_parser("repair", help="repair what verify finds; images that are lost can be made again")
-    repair.add_argument("store", type=Path, metavar="STORE")
+    repair.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
     repair.add_argument(
-        "--recipe", type=Path, metavar="FILE", help="how it was made, the JSON in its README.md, if nothing else tells"
+        "--recipe", type=Path, metavar="FILE", help="recipe of the store, the JSON in its README.md, if no part has it"
     )
     repair.add_argument(
-        "--assume-dead", action="store_true", help="nobody writes to it, though the file system has no locks to tell"
+        "--assume-dead",
+        action="store_true",
+        help="trust that no process writes to it, where the file system has no locks",
     )
     repair.set_defaults(run=_repair)
 
@@ -54,9 +56,12 @@ def _add_repair(commands: Any) -> None:
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
     doctor.add_argument("data", metavar="DATA", help="folder of images, manifest, or module:attribute")
-    doctor.add_argument("store", metavar="STORE")
+    doctor.add_argument("store", metavar="STORE", help="folder of the store")
     doctor.add_argument(
-        "--on-mismatch", choices=get_args(Mismatch), default="error", help="as in training (%(default)s)"
+        "--on-mismatch",
+        choices=get_args(Mismatch),
+        default="error",
+        help="as in the backend's spec in training (%(default)s)",
     )
     doctor.set_defaults(run=_doctor)
 

@@ -29,7 +29,7 @@ class ShowVersions(argparse.Action):
 def describe_versions() -> str:
     """Return one line with our version, the host's, Python's, and those of the packages that matter.
 
-    Optional packages are named only where they are installed; none of them is imported, for that may take seconds.
+    Optional packages are named only where they are installed; they are not imported, for that may take seconds.
     """
     named = [
         f"{HOST} {albumentations.__version__}",

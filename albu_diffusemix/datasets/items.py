@@ -18,7 +18,7 @@ class Item(Protocol):
 
     @property
     def key(self) -> str | None:
-        """Its key as the data set gives it, which may not be valid in a store; None where it gives none."""
+        """Its key as the data set gives it, which may not be valid in a store; None where it gives no key."""
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, (H, W, 3) uint8 RGB.

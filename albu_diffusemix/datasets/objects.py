@@ -24,7 +24,7 @@ class ObjectItem(NamedTuple):
     """An item of a data set of Python.
 
     Attributes:
-        key: Its key, or None where it has none.
+        key: Its key, or None where it has no key.
         image: (H, W, 3) uint8 RGB; None where the data set raised an error.
         problem: This error.
 

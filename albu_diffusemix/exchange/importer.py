@@ -57,7 +57,7 @@ class ImportOptions:
     Attributes:
         folder: The counterparts.
         data: Their sources, a folder or a manifest, as for the generation job.
-        store: Folder of the store, new or to be gone on with.
+        store: Folder of the store, new, or one to continue.
         encoding: What the store holds. Files of this encoding are kept byte for byte, others encoded again.
         allow_mixed: Go on with a store that was made otherwise.
 

@@ -15,7 +15,7 @@ _ENCODING_OF = {options["format"]: name for name, options in ENCODINGS.items()}
 def resolve_options(options: GenerateOptions, store: Store | None) -> tuple[ResolvedOptions, Backend]:
     """Take what was not given from the store: from the first of its recipes that agrees with what was given.
 
-    Where none agrees the first one serves, and the comparison of recipes says later what differs.
+    If no recipe agrees, the first one is used, and the comparison of recipes says later what differs.
 
     Args:
         options: As the user gave them, or resolved already.
@@ -67,6 +67,6 @@ def _backend_of(store: Store, recipe: Recipe) -> Backend:
         return shared_backend(recipe.backend)
     except ValueError as error:
         raise ValueError(
-            f"{store.path} was made by the backend {recipe.backend!r}, which cannot be had here: {error}; "
+            f"{store.path} was made by the backend {recipe.backend!r}, which does not work here: {error}; "
             "--import the module that registers it, or choose another with --backend and --allow-mixed"
         ) from error

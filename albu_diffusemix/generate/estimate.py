@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 def estimate_cost(plan: Plan) -> Estimate:
-    """Make some of the pending counterparts, from sources spread over the data set, and keep none of them.
+    """Make some of the pending counterparts, from sources spread over the data set, and throw them away.
 
     The first batch is made twice and timed the second time, since backends load what they need on their first use.
 

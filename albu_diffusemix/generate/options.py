@@ -36,7 +36,7 @@ class GenerateOptions:
         shard: `(i, n)`: only the sources whose key's hash leaves the remainder i when divided by n.
         engine: "local" or "ray".
         ray_address: A Ray cluster; None starts Ray on this machine.
-        runtime_env: Ray's `runtime_env` for the actors, such as `{"working_dir": "."}`; None for none.
+        runtime_env: Ray's `runtime_env` for the actors, such as `{"working_dir": "."}`; None for no such environment.
         gpus_per_worker: GPUs that each Ray actor takes, fractions allowed; None takes one where the backend uses one
             and the cluster has some.
         workers: Processes that make counterparts; with the local engine, 1 is this process itself.
@@ -45,8 +45,8 @@ class GenerateOptions:
         retry_failed: Try again what failed in earlier runs.
         limit: Take only that many sources of those for which something is to be made; None takes all.
         base_seed: What all seeds are derived from.
-        draw: How the prompts of each source are drawn: "without_replacement", so that none comes twice before all were
-            used, or "with_replacement", as in Algorithm 1 of the paper.
+        draw: How the prompts of each source are drawn: "without_replacement", so that no prompt comes twice before all
+            were used, or "with_replacement", as in Algorithm 1 of the paper.
         allow_mixed: Continue a store that was made with other parameters.
         modules: Modules to import first in every process, because they register backends.
 

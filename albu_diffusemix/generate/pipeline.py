@@ -49,7 +49,7 @@ class Sink(Protocol):
         """Keep that there is none."""
 
     def is_begun(self) -> bool:
-        """Return whether there is a store: failures of a backend that never worked begin none."""
+        """Return whether there is a store: failures of a backend that never worked do not begin one."""
 
 
 class _Attempt(NamedTuple):

@@ -23,7 +23,7 @@ _MOST_THREADS = 8
 def make_shard(job: OpenJob, sources: Iterable[SourceFile | None], reporter: Reporter, stop: threading.Event) -> None:
     """Make what the store lacks of some sources, in a part of its own.
 
-    The store is made when the first counterpart is written, so that a backend that does not work leaves none.
+    The store is made when the first counterpart is written, so that a backend that does not work leaves no store.
     Idempotent: what is in the store is not made again, so it can be called with the same sources again and again, after
     a crash too. What it makes depends on options and keys alone, not on order, neighbors or process.
 

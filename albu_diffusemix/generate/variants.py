@@ -48,7 +48,8 @@ def choose_prompts(options: ResolvedOptions, backend: Backend) -> tuple[str, ...
     """Return the prompts of a job: the user's, or the backend's own.
 
     Raises:
-        ValueError: There are none, one occurs twice, the backend cannot do one, or two would have one variant's name.
+        ValueError: There are no prompts, one occurs twice, the backend cannot do one, or two would have one variant's
+            name.
 
     """
     prompts = options.prompts or backend.prompts

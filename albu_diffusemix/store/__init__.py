@@ -186,7 +186,7 @@ class Store:
         return dict(self._now.fields["provenance"])
 
     def variants(self, key: str) -> list[Record]:
-        """Return the counterparts of a source, ordered by variant; empty where there are none.
+        """Return the counterparts of a source, ordered by variant; empty where there are no counterparts.
 
         Raises:
             StoreError: The key is not valid (see `albu_diffusemix.keys.normalise_key`), or the parts cannot be

@@ -111,7 +111,7 @@ class Index:
         )
 
     def by_key(self, key: str) -> list[Record]:
-        """Return the entries of a normalised key, ordered by variant; empty where there are none.
+        """Return the entries of a normalised key, ordered by variant; empty where there are no entries.
 
         Raises:
             DamagedIndexError: What was read to find it, or to know that it is not there, is damaged.

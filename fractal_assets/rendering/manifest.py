@@ -79,7 +79,7 @@ def decoded(data: bytes) -> Image:
     """Decode a JPEG to RGB.
 
     Raises:
-        ValueError: The bytes are no image that OpenCV reads.
+        ValueError: The bytes are not an image that OpenCV reads.
     """
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if bgr is None:

@@ -25,7 +25,7 @@ VERSION = 1
 class Precomputed:
     """Counterparts from a store that `albu-diffusemix generate` made.
 
-    An image is looked up by its key, or by its pixels where the call gives none. Of its counterparts (those of the
+    An image is looked up by its key, or by its pixels where the call gives no key. Of its counterparts (those of the
     request's prompt, if there is one) the seed chooses: the same seed, the same one. Only the part that the mask uses
     is decoded. A counterpart that was made from other pixels is never used: the error names what happened
     to the image. The store may be opened before a DataLoader starts its workers, by fork, spawn or forkserver.

@@ -1,4 +1,4 @@
-"""Which counterparts of a store belong to an image, and why none does.
+"""Which counterparts of a store belong to an image, and why some images have none.
 
 A counterpart that is not aligned with its image would spoil the training without an error, so a hit by key counts only
 if the pixels are those that the counterpart was made from. `Explainer` then tries what often happens to images before
@@ -61,7 +61,7 @@ class Cause(NamedTuple):
 
 
 def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mismatch: Mismatch = "error") -> Match:
-    """Look up an image: by its key, or by its pixels where it has none.
+    """Look up an image: by its key, or by its pixels where it has no key.
 
     Args:
         store: Where to look.
@@ -130,7 +130,9 @@ class Explainer:
             return Cause("the store has the image under another key", _arrow(key, by_pixels[0].key), advice)
         failure = self._failure(key)
         if failure is not None:
-            return Cause(f"none could be made: {failure.reason}", "", "run generate again with --retry-failed")
+            return Cause(
+                f"no counterpart could be made: {failure.reason}", "", "run generate again with --retry-failed"
+            )
         if not self._examples:
             return _EMPTY
         near = self._near_key(key)
