@@ -35,7 +35,7 @@ def unmixed_images() -> dict[str, int]:
     """Count the images that this process left as they were, by the counterpart's status.
 
     Returns:
-        For instance `{"missing": 3}`; empty where every image found its counterpart.
+        The number of images for each status, such as "missing"; empty where every image found its counterpart.
 
     Examples:
         >>> from albu_diffusemix import unmixed_images

@@ -92,7 +92,7 @@ def summary(pipeline: Any) -> str:
         pipeline: Any pipeline.
 
     Returns:
-        Such as "Counterparts: procedural, not diffusion. Pipeline: DiffuseMix, HorizontalFlip."
+        One line that names what made the counterparts, and the transforms.
 
     """
     leaves = list(_leaves(pipeline))

@@ -39,7 +39,7 @@ os.chdir(tempfile.mkdtemp())
 
 # Names of other packages, whose inventories lie on the network, and short names of ours that docstrings use.
 nitpick_ignore_regex = [
-    ("py:.*", r"(?:.*\.)?(?:Box|Flaw|BaseMix|SourceFile|StoreError)"),
+    ("py:.*", r"(?:.*\.)?(?:Box|Flaw|BaseMix|HostTransform|OpenJob|records\.Location|SourceFile|StoreError)"),
     ("py:.*", r"(A|np|numpy|pathlib|collections|typing|os|random)\..*|Path|Collection|Mapping"),
 ]
 

@@ -138,6 +138,6 @@ def children(process):
 
 def is_running(worker):
     try:
-        return b"generate.worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
+        return b"generate.local_worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
     except OSError:
         return False

@@ -170,7 +170,7 @@ def test_workers_end_when_their_supervisor_is_killed(data, store, running, whole
 
 
 def test_a_worker_with_nothing_to_do_ends_when_its_supervisor_is_gone(data, store, tmp_path):
-    command = [sys.executable, "-m", "albu_diffusemix.generate.worker"]
+    command = [sys.executable, "-m", "albu_diffusemix.generate.local_worker"]
     job = json.dumps(["job", open_job(options_of(data, store)).options.to_json()])
     done = subprocess.run(
         command, input=job + "\n", env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=60

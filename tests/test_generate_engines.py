@@ -3,7 +3,7 @@ import os
 import pytest
 
 from albu_diffusemix.datasets import SourceFile
-from albu_diffusemix.generate import local
+from albu_diffusemix.generate import local_engine
 from albu_diffusemix.generate.work_queue import WorkQueue
 
 SOURCES = [SourceFile(f"/data/{name}", name) for name in "abcdef"]
@@ -59,7 +59,7 @@ def test_deaths_without_anything_made_end_the_run_and_something_made_counts_agai
 )
 def test_each_worker_sees_one_of_several_gpus(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    seen = [{**os.environ, **local._environment(number)}["CUDA_VISIBLE_DEVICES"] for number in range(3)]
+    seen = [{**os.environ, **local_engine._environment(number)}["CUDA_VISIBLE_DEVICES"] for number in range(3)]
     assert seen == expected
 
 
@@ -69,6 +69,6 @@ def test_without_the_variable_the_installed_gpus_are_shared_out(monkeypatch, tmp
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [local._environment(number)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["0", "1", "0"]
+    assert [local_engine._environment(number)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["0", "1", "0"]
     program.write_text("#!/bin/sh\nexit 9\n")
-    assert "CUDA_VISIBLE_DEVICES" not in local._environment(0)
+    assert "CUDA_VISIBLE_DEVICES" not in local_engine._environment(0)

@@ -10,7 +10,7 @@ from job_files import arguments, content, generate, make, make_data, start
 
 from albu_diffusemix.cli import main
 from albu_diffusemix.datasets import SourceFile, find_sources
-from albu_diffusemix.generate import exclusive
+from albu_diffusemix.generate import exclusive_runs
 from albu_diffusemix.generate.variants import slug
 from albu_diffusemix.store import Store
 
@@ -202,7 +202,7 @@ def test_a_store_of_a_newer_format_is_refused(data, store, refused):
 
 
 def test_a_store_that_a_live_process_writes_is_refused_unless_the_work_is_shared_out(data, store, refused, monkeypatch):
-    monkeypatch.setattr(exclusive, "_GRACE", 0)
+    monkeypatch.setattr(exclusive_runs, "_GRACE", 0)
     make(data, store, limit=1)
     with Store.open(store).writer() as writer:
         writer.fail("other.png", "0000", "still at work")

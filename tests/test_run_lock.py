@@ -5,8 +5,8 @@ import pytest
 from job_files import arguments, content, generate, make, make_data, start, wait_for
 
 from albu_diffusemix.cli import main
-from albu_diffusemix.generate import exclusive
-from albu_diffusemix.generate.exclusive import exclusive_run
+from albu_diffusemix.generate import exclusive_runs
+from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.store import StoreError, run_lock
 from albu_diffusemix.store.run_lock import hold_run
 
@@ -145,7 +145,7 @@ def test_a_folder_that_is_empty_before_is_there_afterwards(store):
 
 
 def test_an_import_waits_for_nobody_and_is_refused_while_a_run_is_under_way(data, store, capsys, monkeypatch):
-    monkeypatch.setattr(exclusive, "_GRACE", 0)
+    monkeypatch.setattr(exclusive_runs, "_GRACE", 0)
     make(data, store, encoding="png")
     main(["export", str(store), "--to", "folder", "-o", str(store.with_name("out"))])
     imported = store.with_name("imported.dm")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from albu_diffusemix.atomic_files import write_atomically
-from albu_diffusemix.generate.exclusive import refuse_other_writers
+from albu_diffusemix.generate.exclusive_runs import refuse_other_writers
 from albu_diffusemix.store import Record, Store
 from albu_diffusemix.store.files import StoreError, explained
 

@@ -15,9 +15,9 @@ from albu_diffusemix.datasets import find_sources
 from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
-from albu_diffusemix.generate.exclusive import exclusive_run
+from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.job import OpenJob, open_job
-from albu_diffusemix.generate.local import run_workers
+from albu_diffusemix.generate.local_engine import run_workers
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import useless_backend_error
 from albu_diffusemix.generate.plan import Plan, compare

@@ -29,12 +29,13 @@ from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.readme import write_readme
 from albu_diffusemix.store.recipe import Recipe, made_with
-from albu_diffusemix.store.records import Record
+from albu_diffusemix.store.records import Location, Record
 from albu_diffusemix.store.recovery import merge, recover
 from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
 __all__ = [
+    "Location",
     "OpenStatus",
     "Problem",
     "Recipe",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from albu_diffusemix.backends.rules import COUNT, FLAG, Rule, is_number, is_whole
+from albu_diffusemix.backends.option_rules import COUNT, FLAG, Rule, is_number, is_whole
 
 __all__ = ["SAMPLERS", "read_options"]
 

@@ -52,7 +52,7 @@ class _LocalWorker(Worker):
         self._flushed = True
         self._ended = False
         self.process = ChildProcess(
-            "albu_diffusemix.generate.worker", lambda message: inbox.put((number, message)), _environment(number)
+            "albu_diffusemix.generate.local_worker", lambda message: inbox.put((number, message)), _environment(number)
         )
         self.process.send("job", plan.options.to_json())
 
