@@ -11,7 +11,7 @@ import tiny_models
 import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, request
 
-from albu_diffusemix.backends import create_backend, rules
+from albu_diffusemix.backends import create_backend, option_rules
 from albu_diffusemix.backends.diffusers import Diffusers, hub
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
@@ -107,8 +107,8 @@ def test_no_requests_load_nothing(model, monkeypatch):
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(model, monkeypatch):
-    found = rules.find_spec
-    monkeypatch.setattr(rules, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
+    found = option_rules.find_spec
+    monkeypatch.setattr(option_rules, "find_spec", lambda name: None if name in ("diffusers", "peft") else found(name))
     with pytest.raises(ValueError, match=r"needs diffusers, not installed here: pip install 'albu-diffusemix\[diff"):
         backend_of(model)
     with pytest.raises(ValueError, match=r"^backend 'instruct_pix2pix' needs diffusers, peft"):

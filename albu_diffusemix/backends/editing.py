@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.backends import Counterpart, Request, rules
+from albu_diffusemix.backends import Counterpart, Request, option_rules
 from albu_diffusemix.backends.batches import Batches
 from albu_diffusemix.backends.loaded_once import LoadedOnce
 from albu_diffusemix.backends.pixels import check_request, resize, to_counterpart
@@ -107,20 +107,22 @@ class EditingSettings:
 Settings = TypeVar("Settings", bound=EditingSettings)
 
 _COMMON_RULES = {
-    "revision": rules.TEXT.or_none(),
-    "size": rules.COUNT,
-    "batch_size": rules.COUNT.or_none(),
-    "preset": rules.one_of(*PRESETS),
-    "num_inference_steps": rules.COUNT.or_none(),
-    "guidance_scale": rules.NUMBER.or_none(),
-    "image_guidance_scale": rules.NUMBER.or_none(),
-    "negative_prompt": rules.TEXT.or_none(),
-    "template": rules.TEMPLATE.or_none(),
-    "local_files_only": rules.FLAG,
+    "revision": option_rules.TEXT.or_none(),
+    "size": option_rules.COUNT,
+    "batch_size": option_rules.COUNT.or_none(),
+    "preset": option_rules.one_of(*PRESETS),
+    "num_inference_steps": option_rules.COUNT.or_none(),
+    "guidance_scale": option_rules.NUMBER.or_none(),
+    "image_guidance_scale": option_rules.NUMBER.or_none(),
+    "negative_prompt": option_rules.TEXT.or_none(),
+    "template": option_rules.TEMPLATE.or_none(),
+    "local_files_only": option_rules.FLAG,
 }
 
 
-def read_settings(kind: type[Settings], given: Mapping[str, Any], own_rules: Mapping[str, rules.Rule]) -> Settings:
+def read_settings(
+    kind: type[Settings], given: Mapping[str, Any], own_rules: Mapping[str, option_rules.Rule]
+) -> Settings:
     """Check options, and keep them as plain data that nothing else refers to.
 
     Args:
@@ -132,7 +134,7 @@ def read_settings(kind: type[Settings], given: Mapping[str, Any], own_rules: Map
         ValueError: A value is not allowed; the message says which and what is.
 
     """
-    rules.check_values(given, {**_COMMON_RULES, **own_rules})
+    option_rules.check_values(given, {**_COMMON_RULES, **own_rules})
     return kind(**{field.name: _own(given[field.name]) for field in fields(kind)})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from albu_diffusemix.backends import rules
+from albu_diffusemix.backends import option_rules
 from albu_diffusemix.backends.diffusers.checkpoint import check_files, digest_lora, digest_weights
 from albu_diffusemix.backends.diffusers.families import call_arguments, editing_class
 from albu_diffusemix.backends.diffusers.hub import PAPER_MODEL, known_class
@@ -105,7 +105,7 @@ class Diffusers(EditingBackend):
         pipeline_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         model_id = self._chosen_model(model_id)
-        rules.check_packages(self.name, PACKAGES if lora is None else (*PACKAGES, "peft"), "diffusers")
+        option_rules.check_packages(self.name, PACKAGES if lora is None else (*PACKAGES, "peft"), "diffusers")
         settings = read_settings(Settings, locals(), RULES)  # the arguments above, by name
         check_pipeline_kwargs(settings)
         _check_pipeline(settings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.backends import rules
+from albu_diffusemix.backends import option_rules
 from albu_diffusemix.backends.editing import EditingSettings
 
 __all__ = ["PACKAGES", "RULES", "SCHEDULERS", "Settings", "check_pipeline_kwargs"]
@@ -63,28 +63,28 @@ class Settings(EditingSettings):
 
 
 RULES = {
-    "model_id": rules.model_folder("diffusers saved"),
-    "variant": rules.TEXT.or_none(),
-    "dtype": rules.one_of("auto", "float32", "float16", "bfloat16"),
-    "device": rules.Rule(
+    "model_id": option_rules.model_folder("diffusers saved"),
+    "variant": option_rules.TEXT.or_none(),
+    "dtype": option_rules.one_of("auto", "float32", "float16", "bfloat16"),
+    "device": option_rules.Rule(
         "'auto', 'cuda', 'cuda:<number>', 'mps' or 'cpu'",
         lambda value: isinstance(value, str) and _DEVICE.fullmatch(value) is not None,
     ),
-    "size": rules.Rule(
+    "size": option_rules.Rule(
         f"a multiple of {_LATENT_STRIDE} pixels, such as 256",
-        lambda value: rules.COUNT.holds(value) and value % _LATENT_STRIDE == 0,
+        lambda value: option_rules.COUNT.holds(value) and value % _LATENT_STRIDE == 0,
     ),
-    "strength": rules.Rule(
+    "strength": option_rules.Rule(
         "a number in (0, 1], the share of the steps that are taken",
-        lambda value: rules.is_number(value) and 0 < value <= 1,
+        lambda value: option_rules.is_number(value) and 0 < value <= 1,
     ).or_none(),
-    "scheduler": rules.scheduler_of(SCHEDULERS).or_none(),
-    "lora": rules.LORA.or_none(),
-    "lora_scale": rules.NUMBER,
-    "compile": rules.FLAG,
-    "channels_last": rules.FLAG.or_none(),
-    "safety_checker": rules.FLAG,
-    "pipeline_kwargs": rules.MAPPING.or_none(),
+    "scheduler": option_rules.scheduler_of(SCHEDULERS).or_none(),
+    "lora": option_rules.LORA.or_none(),
+    "lora_scale": option_rules.NUMBER,
+    "compile": option_rules.FLAG,
+    "channels_last": option_rules.FLAG.or_none(),
+    "safety_checker": option_rules.FLAG,
+    "pipeline_kwargs": option_rules.MAPPING.or_none(),
 }
 """What the options may be that not all editing backends have."""
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.backends import rules
+from albu_diffusemix.backends import option_rules
 from albu_diffusemix.backends.editing import EditingBackend, Editor, digest_facts, read_settings
 from albu_diffusemix.backends.instruct import guidance_of
 from albu_diffusemix.backends.model_files import cached_commit
@@ -76,7 +76,7 @@ class Onnx(EditingBackend):
         template: str | None = None,
         local_files_only: bool = False,  # noqa: FBT001, FBT002  specs give it by name
     ) -> None:
-        rules.check_packages("onnx", ("onnxruntime", "tokenizers"), "onnx")
+        option_rules.check_packages("onnx", ("onnxruntime", "tokenizers"), "onnx")
         settings = read_settings(Settings, locals(), RULES)  # the arguments above, by name
         check_settings(settings)
         super().__init__(settings, _fingerprint(settings))

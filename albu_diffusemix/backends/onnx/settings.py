@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.backends import rules
+from albu_diffusemix.backends import option_rules
 from albu_diffusemix.backends.editing import EditingSettings
 from albu_diffusemix.backends.instruct import guidance_of
 from albu_diffusemix.backends.onnx.layout import Layout, check_size, read_layout
@@ -24,13 +24,13 @@ class Settings(EditingSettings):
 
 
 RULES = {
-    "model": rules.model_folder("'albu-diffusemix export-onnx' made"),
-    "scheduler": rules.scheduler_of(SAMPLERS).or_none(),
-    "providers": rules.Rule(
+    "model": option_rules.model_folder("'albu-diffusemix export-onnx' made"),
+    "scheduler": option_rules.scheduler_of(SAMPLERS).or_none(),
+    "providers": option_rules.Rule(
         "'auto', a name, or a list of names or of pairs of a name and its options",
-        lambda value: isinstance(value, str | list | tuple) and rules.is_plain(value),
+        lambda value: isinstance(value, str | list | tuple) and option_rules.is_plain(value),
     ),
-    "session_options": rules.MAPPING.or_none(),
+    "session_options": option_rules.MAPPING.or_none(),
 }
 """What the options may be that not all editing backends have."""
 
