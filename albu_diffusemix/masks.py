@@ -78,9 +78,24 @@ class _MixupMask(Mask):
         return [(box, functional.mixup(image, part, **params))]
 
 
+class _WholeMask(Mask):
+    def sample(self, rng: random.Random) -> MaskParams:
+        del rng
+        return {}
+
+    def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
+        del seam_width, params
+        return (0, 0, width, height)
+
+    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+        del image, seam_width, params
+        return [(box, part)]
+
+
 MASKS: dict[str, Mask] = {
     **{half: _HalfMask(half) for half in functional.HALVES},
     "cutmix": _CutMixMask(),
     "mixup": _MixupMask(),
+    "whole": _WholeMask(),
 }
-"""The paper's four halves, and its two variants of appendix 4, by name."""
+"""The paper's four halves, its two variants of appendix 4, and the counterpart as it is, by name."""

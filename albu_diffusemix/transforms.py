@@ -34,7 +34,8 @@ class HalfConcat(CounterpartMixin, BaseMix, ImageOnlyTransform):
             options. Default: "procedural" (OpenCV filters for the paper's prompts, not diffusion).
         prompts (tuple[str, ...] | None): Effects to choose from; None takes the backend's own. Default: None.
         mask_types (tuple[str, ...]): Where the counterpart goes, one of them at each call: "left", "right", "top",
-            "bottom"; also "cutmix" (a random box) and "mixup" (blended everywhere). Default: the four halves.
+            "bottom"; also "cutmix" (a random box), "mixup" (blended everywhere) and "whole" (the counterpart as it is).
+            Default: the four halves.
         seam_width (float): Length of the soft seam between the halves as a fraction of the divided side, in [0, 1];
             0 is the paper's hard edge. Default: 0.0.
         metadata_key (str): Name under which a call may give `{"key": ...}`, the image's name in its data set, or
@@ -170,7 +171,8 @@ class DiffuseMix(CounterpartMixin, FractalMixin, BaseMix, ImageOnlyTransform):
         prompts (tuple[str, ...] | None): Effects to choose from; None takes the backend's own, for most the paper's
             nine. Default: None.
         mask_types (tuple[str, ...]): Where the counterpart goes, one of them at each call: "left", "right", "top",
-            "bottom"; also "cutmix" (a random box) and "mixup" (blended everywhere). Default: the four halves.
+            "bottom"; also "cutmix" (a random box), "mixup" (blended everywhere) and "whole" (the counterpart as it is).
+            Default: the four halves.
         seam_width (float): Length of the soft seam between the halves as a fraction of the divided side, in [0, 1];
             0 is the paper's hard edge. Default: 0.0.
         alpha_range (tuple[float, float]): Range of the fractal's opacity, the paper's lambda, within [0, 1].

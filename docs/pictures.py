@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from albu_diffusemix.backends import Request, create_backend
+from albu_diffusemix.contact_sheet import draw_text
 from albu_diffusemix.demo import demo_photographs, write_pipeline
-from albu_diffusemix.drawing import draw_text
 from albu_diffusemix.fractals import FractalLibrary
 from albu_diffusemix.preview import contact_sheet, load_pipeline, steps, summary
 from albu_diffusemix.prompts import PAPER_PROMPTS, RAIN
@@ -57,8 +57,8 @@ def masks():
         *((kind, kind, 0.0, 1) for kind in ("left", "right", "top", "bottom")),
         ("left, seam_width=0.3", "left", 0.3, 1),
         ("cutmix", "cutmix", 0.0, 5),
-        ("cutmix, another draw", "cutmix", 0.0, 12),
         ("mixup", "mixup", 0.0, 7),
+        ("whole", "whole", 0.0, 1),
     ]
     columns = []
     for caption, kind, seam_width, seed in kinds:

@@ -125,7 +125,7 @@ def test_pixels_are_those_of_the_whole_counterpart_cut_out_and_resized(tmp_path,
     check_hybrid(image, data, HalfConcat(precomputed(store), mask_types=(mask_type,), seam_width=seam_width, p=1))
 
 
-@pytest.mark.parametrize("mask_type", ["left", "bottom", "mixup"])
+@pytest.mark.parametrize("mask_type", ["left", "bottom", "mixup", "whole"])
 @pytest.mark.parametrize("kind", ["grey", "one channel", "float32", "float32 grey", "five channels"])
 def test_other_formats_of_the_image_get_the_same_part(tmp_path, kind, mask_type):
     rgb = picture(4, 37, 53)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from albu_diffusemix import PRESETS, DiffuseMix, FractalBlend, HalfConcat, unmixed_images
-from albu_diffusemix.functional import HALVES, fractal_blend, half_concat
+from albu_diffusemix.functional import fractal_blend, half_concat
 from albu_diffusemix.masks import MASKS
 
 SIZES = [(1, 1), (1, 6), (2, 2), (7, 5), (64, 48)]
@@ -91,13 +91,26 @@ def test_every_size_and_format_comes_back_in_its_own_format(rng, transforms, siz
         assert np.array_equal(image, before)
 
 
-@pytest.mark.parametrize("mask_type", [*HALVES, "cutmix", "mixup"])
+@pytest.mark.parametrize("mask_type", MASKS)
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (255, 256)])
 def test_every_mask_takes_every_size(rng, mask_type, size):
     image = make_image(rng, (*size, 3), "uint8")
     for seed in range(5):
         mixed = A.Compose([inverting(mask_types=(mask_type,))], seed=seed)(image=image)["image"]
         assert mixed.shape == image.shape
+
+
+@pytest.mark.parametrize("seam_width", [0.0, 0.5])
+def test_the_mask_whole_gives_the_counterpart_as_it_is(photograph, seam_width):
+    transform = HalfConcat("inverting", mask_types=("whole",), seam_width=seam_width, p=1)
+    assert np.array_equal(transform(image=photograph)["image"], 255 - photograph)
+
+
+def test_the_whole_counterpart_gets_a_fractal(photograph, fractals):
+    transform = DiffuseMix("inverting", mask_types=("whole",), alpha_range=(0.2, 0.2), fractals=fractals, p=1)
+    mixed = A.Compose([transform], seed=3)(image=photograph)["image"].astype(int)
+    assert np.abs(mixed - 0.8 * (255 - photograph.astype(int))).max() <= 0.2 * 255 + 1
+    assert not np.array_equal(mixed, 255 - photograph)
 
 
 def test_masks_boxes_keypoints_and_labels_stay_as_they_are(photograph, transforms):
@@ -264,7 +277,10 @@ def test_an_image_without_a_counterpart_stays_as_it_is_with_one_warning_and_a_co
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mask_types": ("left", "middle")}, "unknown mask 'middle'; allowed: left, right, top, bottom, cutmix, mixup"),
+        (
+            {"mask_types": ("left", "middle")},
+            "unknown mask .middle.; allowed: left, .*, mixup, whole",
+        ),
         ({"mask_types": "left"}, r"must be a tuple, such as \('left',\)"),
         ({"prompts": "snowy"}, r"must be a tuple, such as \('snowy',\)"),
         ({"mask_types": ()}, "at least one mask; allowed: left"),
@@ -322,7 +338,7 @@ def test_a_prompt_known_to_harm_is_warned_of_when_the_transform_is_built():
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    mask_types=st.lists(st.sampled_from([*HALVES, "cutmix", "mixup"]), min_size=1, max_size=6),
+    mask_types=st.lists(st.sampled_from(list(MASKS)), min_size=1, max_size=6),
     seam_width=st.floats(0, 1),
     alphas=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
