@@ -52,7 +52,19 @@ def manifest(folder, name, text):
 def test_a_folder_is_searched_with_its_subfolders_by_key(data, store):
     found = find_sources(data, store)
     keys = ["class0/000.png", "class1/001.png", "class2/002.png"]
-    assert found == [SourceFile(str(data / key), key) for key in keys]
+    assert found == [SourceFile(str(data / key), key, key.partition("/")[0]) for key in keys]
+
+
+def test_labels_come_from_the_class_folder_or_from_the_manifest(data, store):
+    (data / "class0/000.png").rename(data / "000.png")
+    assert [source.label for source in find_sources(data, store)] == [None, "class1", "class2"]
+    listed = manifest(data, "list.csv", "path,key,label\n000.png,a,rose\nclass1/001.png,b,\n")
+    assert [source.label for source in find_sources(listed, store)] == ["rose", None]
+
+
+def test_a_label_that_is_not_text_is_refused(data, store, refused):
+    listed = manifest(data, "list.jsonl", '{"path": "class0/000.png", "key": "a", "label": 3}')
+    refused(generate(listed, store), "line 1: label 3 is not text: write it in quotes")
 
 
 def test_a_store_in_the_folder_is_not_part_of_the_data(data):

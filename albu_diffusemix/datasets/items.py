@@ -36,11 +36,13 @@ class SourceFile(NamedTuple):
     Attributes:
         path: Where it lies.
         key: Its name in the data set.
+        label: Its class; None where the data set gives no class.
 
     """
 
     path: str
     key: str
+    label: str | None = None
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, see `albu_diffusemix.images.read_image`."""

@@ -1,7 +1,7 @@
 """A manifest as a data set: a list of image files and their keys.
 
 A `.csv` has the columns `path` and `key`; a `.jsonl` or `.ndjson` has an object with these fields on each line. Paths
-are relative to the manifest's folder.
+are relative to the manifest's folder. There may be a `label` as well, the class.
 """
 
 import csv
@@ -78,7 +78,10 @@ def _source_file(manifest: Path, where: str, fields: object) -> SourceFile:
         raise ValueError(
             f"{where}: path {fields['path']!r} leaves the manifest's folder: give a path below {str(manifest.parent)!r}"
         )
+    label = fields.get("label")
+    if not isinstance(label, str | None):
+        raise ValueError(f"{where}: label {label!r} is not text: write it in quotes")  # noqa: TRY004  bad input
     try:
-        return SourceFile(str(manifest.parent / path), normalise_key(fields["key"]))
+        return SourceFile(str(manifest.parent / path), normalise_key(fields["key"]), label or None)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
