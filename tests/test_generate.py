@@ -159,6 +159,22 @@ def test_no_more_sources_are_read_ahead_than_allowed(data):
             assert len(taken) <= number + 3
 
 
+def test_after_a_stop_no_more_sources_are_looked_up(data):
+    files = [SourceFile(str(path), path.name) for path in sorted(data.rglob("*.png"))]
+    looked_up, stop = [], threading.Event()
+
+    def look_up(file):
+        looked_up.append(file)
+        return [Variant("0000", "snowy")]
+
+    with Readers(2) as readers:
+        prepared = prepare_ahead(readers, files, look_up, SIZE, 3, stop)
+        next(prepared)
+        stop.set()
+        assert list(prepared) == []
+    assert len(looked_up) <= 5
+
+
 def test_a_second_run_makes_nothing(data, store, batches):
     make(data, store)
     parts = sorted(path.name for path in (store / "parts").iterdir())
@@ -366,8 +382,8 @@ def test_after_a_stop_no_more_sources_are_read(tmp_path, store, monkeypatch):
     read = []
     monkeypatch.setattr(items, "read_image", lambda path: (read.append(path), read_image(path))[1])
     stop = threading.Event()
-    make(make_data(tmp_path / "many", 300), store, Stopping(), stop)
-    assert len(read) < 200  # two batches, and what is read ahead
+    make(make_data(tmp_path / "many", 120), store, Stopping(), stop)
+    assert len(read) < 60
 
 
 def test_after_a_flush_a_shard_sees_what_others_have_made_meanwhile(data, store):

@@ -87,7 +87,10 @@ def put_fifo(path):
 
 def put_socket(path):
     with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
+        before = Path.cwd()
+        os.chdir(path.parent)  # the name of a socket may have only 107 characters
+        one.bind(path.name)
+        os.chdir(before)
 
 
 def put_link_to_a_device(path):

@@ -43,7 +43,7 @@ def forged(file: Path, rng: random.Random) -> str:
     raw = arrays["rows"].view(np.uint8).data
     arrays["rows"]["check"] = [check_row(raw[at : at + ROW.itemsize]) for at in range(0, len(raw), ROW.itemsize)]
     with file.open("wb") as stream:
-        write_file(stream, Contents(index.parts, index.store, index.recipe, arrays))
+        write_file(stream, Contents(index.parts, index.fields, index.recipe, arrays))
     return f"{name} {field} {place} {number}"
 
 

@@ -118,6 +118,8 @@ def read_ahead(
     """
     ahead = _Ahead[Element, Result](readers, give_up, stop)
     for item in items:
+        if stop.is_set():
+            return
         if item is None:
             yield from ahead.all()
             yield None

@@ -57,7 +57,7 @@ class ImportOptions:
     Attributes:
         folder: The counterparts.
         data: Their sources, a folder or a manifest, as for the generation job.
-        store: Folder of the store, new, or one to continue.
+        store_path: Folder of the store, a new one or one to continue.
         encoding: What the store holds. Files of this encoding are kept byte for byte, others encoded again.
         allow_mixed: Go on with a store that was made otherwise.
 
@@ -65,7 +65,7 @@ class ImportOptions:
 
     folder: Path
     data: Path
-    store: Path
+    store_path: Path
     encoding: Encoding = "jpeg"
     allow_mixed: bool = False
 
@@ -109,7 +109,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     paths, unmatched = find_inside(options.folder)
     if not paths:
         raise ValueError(f"folder {str(options.folder)!r} holds no images" + (f"; {unmatched[0]}" if unmatched else ""))
-    matcher = _Matcher(options.folder, find_sources(options.data, options.store))
+    matcher = _Matcher(options.folder, find_sources(options.data, options.store_path))
     arrivals: dict[SourceFile, dict[str, Arrival]] = defaultdict(dict)
     for path in paths:
         try:
@@ -145,8 +145,8 @@ def run_import(plan: ImportPlan, reporter: Reporter, stop: threading.Event) -> S
     prompts = sorted({arrival.prompt for _, found in plan.arrivals for arrival in found if arrival.prompt})
     recipe = Recipe(_BACKEND, _BACKEND, tuple(prompts), None, ENCODINGS[options.encoding])
     tally = Tally(reporter)
-    with exclusive_run(options.store, (0, 1), "wait until it has ended, then import"):
-        store = Store.create(options.store, recipe, allow_mixed=options.allow_mixed)
+    with exclusive_run(options.store_path, (0, 1), "wait until it has ended, then import"):
+        store = Store.create(options.store_path, recipe, allow_mixed=options.allow_mixed)
         _write_all(plan, store, tally, stop)
         if not stop.is_set():
             _complete(plan)
@@ -281,7 +281,7 @@ def _put_all(writer: Writer, carried: _Carried) -> Iterator[Outcome]:
 
 
 def _complete(plan: ImportPlan) -> None:
-    Store.open(plan.options.store).merge()
-    store = Store.open(plan.options.store)
+    Store.open(plan.options.store_path).merge()
+    store = Store.open(plan.options.store_path)
     shown = spread([source for source, _ in plan.arrivals], SHOWN)
     store.write_readme("Imported from a folder of images.", contact_sheet(store, shown))

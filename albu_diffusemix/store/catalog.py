@@ -34,7 +34,7 @@ class Catalog:
 
     Args:
         root: The store's folder.
-        store: What store.json says.
+        fields: What store.json says.
 
     Attributes:
         problems: What was found wrong when it was opened; the parts themselves are read then in place of an index.
@@ -44,16 +44,16 @@ class Catalog:
 
     """
 
-    def __init__(self, root: Path, store: dict[str, Any]) -> None:
+    def __init__(self, root: Path, fields: dict[str, Any]) -> None:
         self._root = root
-        self._store = store
+        self._fields = fields
         self._folder = root / PARTS
         listing = list_parts(self._folder)
         merged, self.problems = open_merged(root, listing)
         covered = {part.name for part in merged.parts} if merged else set()
-        recent, problems = _read_indexes(root, store, [name for name in listing.sealed if name not in covered])
+        recent, problems = _read_indexes(root, fields, [name for name in listing.sealed if name not in covered])
         self.problems += [*problems, *listing.stray_problems()]
-        self._layers = ([merged] if merged else []) + ([merge(recent, store, root / MERGED)] if recent else [])
+        self._layers = ([merged] if merged else []) + ([merge(recent, fields, root / MERGED)] if recent else [])
         self._sizes = {part.name: part.size for index in self._layers for part in index.parts}
         self._files = _PartFiles(self._folder)
 
@@ -122,7 +122,7 @@ class Catalog:
                 f"{error}: the indexes of the parts are read in its place, which takes longer; {advice(self._root)}",
                 stacklevel=4,
             )
-        whole, _ = merge_indexes(self._root, self._store)
+        whole, _ = merge_indexes(self._root, self._fields)
         self._layers = [whole]
         self._sizes = {part.name: part.size for part in whole.parts}
         return ask()
@@ -133,13 +133,13 @@ def advice(root: Path) -> str:
     return f"`albu-diffusemix verify {root}` lists what is wrong, `albu-diffusemix repair {root}` repairs it"
 
 
-def merge_indexes(root: Path, store: dict[str, Any]) -> tuple[Index, list[Problem]]:
+def merge_indexes(root: Path, fields: dict[str, Any]) -> tuple[Index, list[Problem]]:
     """Return one index of all sealed parts, made from their own ones, and what was wrong with those."""
-    indexes, problems = _read_indexes(root, store, list_parts(root / PARTS).sealed)
-    return merge(indexes, store, root / MERGED), problems
+    indexes, problems = _read_indexes(root, fields, list_parts(root / PARTS).sealed)
+    return merge(indexes, fields, root / MERGED), problems
 
 
-def verify_merged(root: Path, store: dict[str, Any]) -> list[Problem]:
+def verify_merged(root: Path, fields: dict[str, Any]) -> list[Problem]:
     """Compare the merged index with those of the parts that it covers, and return what is wrong."""
     merged, problems = open_merged(root, list_parts(root / PARTS))
     if merged is None:
@@ -148,8 +148,8 @@ def verify_merged(root: Path, store: dict[str, Any]) -> list[Problem]:
         merged.check_whole()
     except StoreError as error:
         return [Problem(MERGED, "", str(error))]
-    covered = [read_index(root / PARTS, part.name, store)[0] for part in merged.parts]
-    if not merged.equals(merge(covered, store, root / MERGED)):
+    covered = [read_index(root / PARTS, part.name, fields)[0] for part in merged.parts]
+    if not merged.equals(merge(covered, fields, root / MERGED)):
         problems.append(Problem(MERGED, "", "it does not agree with the indexes of the parts"))
     return problems
 
@@ -187,14 +187,14 @@ def open_merged(root: Path, listing: Listing) -> tuple[Index | None, list[Proble
     return index, []
 
 
-def _read_indexes(root: Path, store: dict[str, Any], names: list[str]) -> tuple[list[Index], list[Problem]]:
+def _read_indexes(root: Path, fields: dict[str, Any], names: list[str]) -> tuple[list[Index], list[Problem]]:
     indexes, problems = [], []
     for name in names:
-        index, found = read_index(root / PARTS, name, store)
-        if not is_known(store, index.made_with):
+        index, found = read_index(root / PARTS, name, fields)
+        if not is_known(fields, index.made_with):
             # It may have been let in after store.json was read.
-            store.update(store_json.load(root))
-        if is_known(store, index.made_with):
+            fields.update(store_json.load(root))
+        if is_known(fields, index.made_with):
             indexes.append(index)
             problems += found
         else:

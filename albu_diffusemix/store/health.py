@@ -186,9 +186,9 @@ def _copies_in_indexes(root: Path) -> Iterator[dict[str, Any]]:
     folder = root / PARTS
     for path in [root / MERGED, *(folder / (name + INDEX) for name in reversed(list_parts(folder).indexes))]:
         with contextlib.suppress(StoreError):
-            store = Index.open(path, whole=True).store
-            store_json.check_fields(store, str(path))
-            yield store
+            fields = Index.open(path, whole=True).fields
+            store_json.check_fields(fields, str(path))
+            yield fields
 
 
 def _said_by_parts(folder: Path) -> Iterator[dict[str, Any]]:

@@ -42,7 +42,7 @@ class Index:
     def __init__(self, contents: Contents, path: Path) -> None:
         arrays = contents.arrays
         self.parts = contents.parts
-        self.store = contents.store
+        self.fields = contents.fields
         self.recipe = contents.recipe
         self.path = path
         self.arrays = arrays
@@ -62,7 +62,7 @@ class Index:
     @property
     def made_with(self) -> Any:
         """The recipe of the part that this is the index of, as far as it is remembered; None where it is not."""
-        return (self.recipe or self.store).get("recipe")
+        return (self.recipe or self.fields).get("recipe")
 
     @classmethod
     def open(cls, path: Path, *, whole: bool = False) -> "Index":

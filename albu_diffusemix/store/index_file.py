@@ -63,7 +63,7 @@ class Contents(NamedTuple):
 
     Attributes:
         parts: The parts covered, in `part_order`.
-        store: A copy of store.json.
+        fields: A copy of store.json.
         recipe: What the part says of how it was made; None in the index of many parts, or of a part that does not say.
         arrays: The arrays of the table above, without the head.
         data: The bytes of the file; None before it is written.
@@ -71,7 +71,7 @@ class Contents(NamedTuple):
     """
 
     parts: tuple[Part, ...]
-    store: dict[str, Any]
+    fields: dict[str, Any]
     recipe: dict[str, Any] | None
     arrays: dict[str, Any]
     data: memoryview | None = None
@@ -127,7 +127,7 @@ def write_file(file: BinaryIO, contents: Contents) -> None:
             "sections": sections,
             "strings": _hash_strings(arrays),
             "parts": contents.parts,
-            "store": contents.store,
+            "store": contents.fields,
             **recipe,
         },
     )

@@ -17,14 +17,14 @@ _PER_BUCKET = 4
 
 
 def index_part(
-    part: Part, records: Sequence[Record], store: dict[str, Any], path: Path, recipe: dict[str, Any] | None = None
+    part: Part, records: Sequence[Record], fields: dict[str, Any], path: Path, recipe: dict[str, Any] | None = None
 ) -> Index:
     """Index the records of one part.
 
     Args:
         part: The part.
         records: Its records, in any order.
-        store: What store.json says.
+        fields: What store.json says.
         path: Where the index is to lie; nothing is written.
         recipe: What the part says of how it was made, if it does.
 
@@ -35,18 +35,18 @@ def index_part(
     starts = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]).tolist(), strict=False))
     packed = b"".join(_pack(record, numbers, starts[record.key], len(keys[record.key])) for record in records)
     array = np.frombuffer(bytearray(packed), ROW)
-    contents = assemble([part], store, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8))
+    contents = assemble([part], fields, array, strings, np.frombuffer(b"".join(keys.values()), np.uint8))
     return Index(contents._replace(recipe=recipe), path)
 
 
-def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
+def merge(indexes: Sequence[Index], fields: dict[str, Any], path: Path) -> Index:
     """Join indexes of distinct parts; of entries with one key and variant the one of highest precedence stays.
 
     Making it takes about three times its size in memory for a while.
 
     Args:
         indexes: What to join; an empty sequence gives an empty index.
-        store: What store.json says.
+        fields: What store.json says.
         path: Where the index is to lie; nothing is written.
 
     """
@@ -67,7 +67,7 @@ def merge(indexes: Sequence[Index], store: dict[str, Any], path: Path) -> Index:
         start += len(own)
         key_start += len(index.arrays["keys"])
     keys = np.concatenate([np.empty(0, np.uint8), *(index.arrays["keys"] for index in indexes)])
-    return Index(assemble(parts, store, rows, strings, keys), path)
+    return Index(assemble(parts, fields, rows, strings, keys), path)
 
 
 def _pack(record: Record, numbers: dict[str, int], key_at: int, key_length: int) -> bytes:
@@ -93,7 +93,7 @@ def _pack(record: Record, numbers: dict[str, int], key_at: int, key_length: int)
 
 def assemble(
     parts: Sequence[Part],
-    store: dict[str, Any],
+    fields: dict[str, Any],
     rows: NDArray[Any],
     strings: list[str],
     keys: NDArray[np.uint8],
@@ -117,7 +117,7 @@ def assemble(
         "strings": np.frombuffer(b"".join(texts), np.uint8),
         "keys": keys,
     }
-    return Contents(tuple(parts), store, None, arrays)
+    return Contents(tuple(parts), fields, None, arrays)
 
 
 def _winners(rows: NDArray[Any]) -> NDArray[Any]:

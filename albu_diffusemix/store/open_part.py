@@ -76,13 +76,13 @@ class OpenPart:
         """
         self.append(encode_recipe(fields))
 
-    def seal(self, store: dict[str, Any]) -> None:
+    def seal(self, fields: dict[str, Any]) -> None:
         """Make the part permanent and let go of it.
 
         When this returns, tar and index survive a power loss: both files and their folder were synchronised.
 
         Args:
-            store: What store.json says; a copy goes into the index.
+            fields: What store.json says; a copy goes into the index.
 
         Raises:
             StoreError: It cannot be written (the part stays open, to be salvaged), or somebody else sealed it.
@@ -91,7 +91,7 @@ class OpenPart:
         try:
             with explained("seal", self.path):
                 os.ftruncate(self._handle, self.size)
-                problems = seal_part(self.path.parent, self.name, self._handle, store)
+                problems = seal_part(self.path.parent, self.name, self._handle, fields)
         finally:
             self.close()
         if problems:

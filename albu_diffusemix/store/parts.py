@@ -47,14 +47,14 @@ class _Found(NamedTuple):
         return sum(piece.end - piece.start for piece in pieces) < self.end
 
 
-def seal_part(folder: Path, name: str, handle: int, store: dict[str, Any], sealed_name: str = "") -> list[Problem]:
+def seal_part(folder: Path, name: str, handle: int, fields: dict[str, Any], sealed_name: str = "") -> list[Problem]:
     """Make a part in progress permanent, without what is torn in it; where it holds nothing, remove it.
 
     Args:
         folder: The store's folder of parts.
         name: The part's name.
         handle: Its file, locked, open for reading and writing.
-        store: What store.json says.
+        fields: What store.json says.
         sealed_name: The name to seal it under, where its own is taken.
 
     Returns:
@@ -73,13 +73,13 @@ def seal_part(folder: Path, name: str, handle: int, store: dict[str, Any], seale
         if not found.samples:
             path.unlink()
         elif found.has_gaps:
-            _rewrite(file, found, sealed, store)
+            _rewrite(file, found, sealed, fields)
             path.unlink()
         else:
             os.ftruncate(handle, found.end)
             os.pwrite(handle, END, found.end)
             os.fsync(handle)
-            _index(found, sealed, file, store).save()
+            _index(found, sealed, file, fields).save()
             path.rename(sealed)
     sync_folder(folder)
     return found.problems
@@ -94,7 +94,7 @@ def holds_all(folder: Path, name: str, handle: int) -> bool:
         )
 
 
-def read_index(folder: Path, name: str, store: dict[str, Any]) -> tuple[Index, list[Problem]]:
+def read_index(folder: Path, name: str, fields: dict[str, Any]) -> tuple[Index, list[Problem]]:
     """Return the index of a sealed part: its own, or made from the tar where that is missing or damaged.
 
     Nothing is written, and no file handle is held. The second value says what was wrong.
@@ -119,12 +119,12 @@ def read_index(folder: Path, name: str, store: dict[str, Any]) -> tuple[Index, l
         found = _read(file, name)
     # Without the hash of the whole file: only who writes an index needs that.
     index = index_part(
-        Part(name, size, ""), [sample.record for sample in found.samples], store, path, found.recipe_fields
+        Part(name, size, ""), [sample.record for sample in found.samples], fields, path, found.recipe_fields
     )
     return index, [Problem(path.name, "", wrong), *found.problems]
 
 
-def write_index(folder: Path, name: str, store: dict[str, Any]) -> None:
+def write_index(folder: Path, name: str, fields: dict[str, Any]) -> None:
     """Write the index of a sealed part again.
 
     Raises:
@@ -133,7 +133,7 @@ def write_index(folder: Path, name: str, store: dict[str, Any]) -> None:
     """
     tar = folder / (name + SEALED)
     with explained("index", tar), tar.open("rb") as file:
-        _index(_read(file, name), tar, file, store).save()
+        _index(_read(file, name), tar, file, fields).save()
 
 
 def untouched(folder: Path, name: str, size: int) -> bool:
@@ -145,16 +145,16 @@ def untouched(folder: Path, name: str, size: int) -> bool:
     return tar.st_size == size and tar.st_mtime_ns <= index.st_mtime_ns
 
 
-def verify_part(folder: Path, name: str, store: dict[str, Any]) -> list[Problem]:
+def verify_part(folder: Path, name: str, fields: dict[str, Any]) -> list[Problem]:
     """Compare every byte of a sealed part with its index, and return what is wrong."""
     tar = folder / (name + SEALED)
-    index, problems = read_index(folder, name, store)
+    index, problems = read_index(folder, name, fields)
     if problems:
         return problems
     with explained("read", tar), tar.open("rb") as file:
         found = _read(file, name)
         problems = found.problems
-        there = _index(found, tar, file, store)
+        there = _index(found, tar, file, fields)
     if problems:
         return problems
     wrong = {f"{record.key}/{record.variant}" for record in set(there.records()).symmetric_difference(index.records())}
@@ -163,7 +163,7 @@ def verify_part(folder: Path, name: str, store: dict[str, Any]) -> list[Problem]
     return [Problem(tar.name, member, "tar and index do not agree on it") for member in sorted(wrong)]
 
 
-def repair_part(folder: Path, name: str, store: dict[str, Any]) -> None:
+def repair_part(folder: Path, name: str, fields: dict[str, Any]) -> None:
     """Write a damaged part again from its whole samples, and its index; remove both where there are no whole samples.
 
     What a damaged recipe said is taken from the part's index where that still says it.
@@ -179,7 +179,7 @@ def repair_part(folder: Path, name: str, store: dict[str, Any]) -> None:
         if found.recipe is None and remembered:
             found = found._replace(recipe=PartRecipe(remembered, 0, 0))
         if found.samples:
-            _rewrite(file, found, tar, store)
+            _rewrite(file, found, tar, fields)
         else:
             tar.unlink()
             (folder / (name + INDEX)).unlink(missing_ok=True)
@@ -193,7 +193,7 @@ def _remembered_recipe(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _rewrite(file: BinaryIO, found: _Found, sealed: Path, store: dict[str, Any]) -> None:
+def _rewrite(file: BinaryIO, found: _Found, sealed: Path, fields: dict[str, Any]) -> None:
     records: list[Record] = []
 
     def copy(target: BinaryIO) -> None:
@@ -209,14 +209,14 @@ def _rewrite(file: BinaryIO, found: _Found, sealed: Path, store: dict[str, Any])
     with sealed.open("rb") as written:
         name = sealed.name.removesuffix(SEALED)
         samples = [Sample(_at(record, part=name), 0, 0) for record in records]
-        _index(found._replace(samples=samples), sealed, written, store).save()
+        _index(found._replace(samples=samples), sealed, written, fields).save()
 
 
-def _index(found: _Found, sealed: Path, file: BinaryIO, store: dict[str, Any]) -> Index:
+def _index(found: _Found, sealed: Path, file: BinaryIO, fields: dict[str, Any]) -> Index:
     name = sealed.name.removesuffix(SEALED)
     part = Part(name, os.fstat(file.fileno()).st_size, _hash(file))
     records = [_at(record, part=name) for record, _, _ in found.samples]
-    return index_part(part, records, store, sealed.with_name(name + INDEX), found.recipe_fields)
+    return index_part(part, records, fields, sealed.with_name(name + INDEX), found.recipe_fields)
 
 
 def _read(file: BinaryIO, name: str) -> _Found:

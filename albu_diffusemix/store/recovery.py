@@ -78,12 +78,12 @@ def repair_parts(root: Path, names: list[str], fields: dict[str, Any]) -> list[P
     return problems
 
 
-def salvage(folder: Path, store: dict[str, Any], *, assume_dead: bool = False) -> list[Problem]:
+def salvage(folder: Path, fields: dict[str, Any], *, assume_dead: bool = False) -> list[Problem]:
     """Seal what dead writers left behind, and return what had to be cut off.
 
     Args:
         folder: The store's folder of parts.
-        store: What store.json says.
+        fields: What store.json says.
         assume_dead: Also where the file system has no locks to tell.
 
     Raises:
@@ -96,7 +96,7 @@ def salvage(folder: Path, store: dict[str, Any], *, assume_dead: bool = False) -
         with explained("salvage", path), contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
             writer = try_lock(file.fileno(), EXCLUSIVE)
             if still_there(path, file.fileno()) and (writer == "dead" or (writer == "unknown" and assume_dead)):
-                problems += _salvage_part(folder, name, file.fileno(), store)
+                problems += _salvage_part(folder, name, file.fileno(), fields)
     return problems
 
 
@@ -136,15 +136,15 @@ def _touched(folder: Path, name: str, sizes: dict[str, int], fields: dict[str, A
     return bool(problems) or not untouched(folder, name, index.parts[0].size)
 
 
-def _salvage_part(folder: Path, name: str, handle: int, store: dict[str, Any]) -> list[Problem]:
+def _salvage_part(folder: Path, name: str, handle: int, fields: dict[str, Any]) -> list[Problem]:
     if not (folder / (name + SEALED)).exists():
-        return seal_part(folder, name, handle, store)
+        return seal_part(folder, name, handle, fields)
     if holds_all(folder, name, handle):  # whoever sealed it was killed before it could remove this one
         (folder / (name + OPEN)).unlink()
         return []
     taken = OpenPart.create(folder, name.rstrip("0123456789").rstrip("-_") or "part")
     try:
-        return seal_part(folder, name, handle, store, taken.name)
+        return seal_part(folder, name, handle, fields, taken.name)
     finally:
         taken.path.unlink()
         taken.close()
