@@ -297,6 +297,22 @@ def test_store_json_that_was_lost_comes_back_with_classes(data, store):
     assert recipe_of(store) == recipe
 
 
+@pytest.mark.parametrize(("label", "warnings"), [("class1", 0), ("class2", 1)])
+def test_a_prompt_of_a_class_may_name_that_class_alone(data, store, tmp_path, capsys, label, warnings):
+    (tmp_path / "prompts.yaml").write_text(f"default: snowy\n{label}: class1 in snow\n")
+    assert generate(data, store, "--prompts-by-class", tmp_path / "prompts.yaml", "--dry-run") == 0
+    assert capsys.readouterr().err.count("names the class 'class1'") == warnings
+
+
+def test_of_many_prompts_that_were_replaced_a_few_are_named(data, store, capsys):
+    lines = [f"class0/000.png,{number},flower{number}" for number in range(25)]
+    (data / "list.csv").write_text("\n".join(["path,key,label", *lines]))
+    assert generate(data / "list.csv", store, "--prompt", "{label}", nearest="misty") == 0
+    out = capsys.readouterr().out
+    assert out.count("was drawn as 'misty'") == 20
+    assert "5 more prompts were drawn as the nearest that the backend knows" in out
+
+
 @pytest.mark.parametrize("prompt", ["a {label}", "a tea rose"])
 def test_training_takes_a_prompt_of_a_class_as_given_or_filled(data, store, prompt):
     make(data, store, prompts=("a {label}",), prompts_by_class={"class1": ("mosaic",)}, class_names=NAMES)
