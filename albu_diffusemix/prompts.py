@@ -33,8 +33,8 @@ _WORD = re.compile(r"[\w']+")
 _PLACEHOLDER = re.compile(r"[{<\[]\s*\w*\s*[}>\]]")
 
 _VOCABULARY = (
-    "a an and by in into like of on the to with version style styled effect filter look tone toned light lighting lit "
-    "weather season mood atmosphere art artwork drawing sketch painting print photo picture image scene "
+    "a an and at by in into like of on the to with version style styled effect filter look tone toned light lighting "
+    "lit weather season mood atmosphere art artwork drawing sketch painting print photo picture image scene "
     "watercolor watercolour crayon pencil charcoal ink oil pastel acrylic gouache chalk marker woodblock engraving "
     "mosaic stained glass pixel comic cartoon anime manga poster collage origami claymation pop abstract cubist cubism "
     "impressionist impressionism expressionist expressionism surrealist surrealism pointillism baroque renaissance "

@@ -87,7 +87,7 @@ def test_a_shard_counts_the_whole_data_set(data, store):
 
 def test_a_source_without_a_label_is_refused(data, store):
     next(data.rglob("*.png")).rename(data / "flat.png")
-    with pytest.raises(ValueError, match=r"needs labels, and source 'flat.png' has none: put it into the folder"):
+    with pytest.raises(ValueError, match=r"balance needs a label for each source, and .flat\.png. has none"):
         make_plan(options_of(data, store, balance=8))
 
 

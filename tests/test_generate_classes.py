@@ -209,7 +209,11 @@ def test_options_with_classes_survive_the_way_to_another_process(data, store):
     ("options", "message"),
     [
         ({"prompts": ("a {label}",)}, r"prompt 'a {label}' needs a label, and source 'flat.png' has none: put it into"),
-        ({"prompts_by_class": {"class0": ("snowy",)}}, "class 'class1' has no prompts .nor have 2 others.: give it"),
+        ({"prompts_by_class": {"class0": ("snowy",)}}, "2 classes have no prompts, such as 'class1': give some"),
+        (
+            {"prompts_by_class": {"class0": ("snowy",), "class1": ("snowy",)}},
+            "class 'class2' has no prompts: give some at this label, or for all other classes at 'default'",
+        ),
         (
             {"prompts_by_class": {f"class{number}": ("snowy",) for number in range(3)}},
             "source 'flat.png' has no label, and there are no default prompts",

@@ -33,8 +33,8 @@ def raise_small_classes(sources: Iterable[SourceFile], usual: int, least: int) -
     for source in sources:
         if source.label is None:
             raise ValueError(
-                f"a least number for each class needs labels, and source {source.key!r} has none: put it into the "
-                "folder of its class, or give its label in the manifest"
+                f"balance needs a label for each source, and {source.key!r} has none: put it into the folder of its "
+                "class, or give its label in the manifest"
             )
         keys[source.label].append(source.key)
     return {label: _shared_out(of, least) for label, of in keys.items() if len(of) * (1 + usual) < least}

@@ -146,8 +146,9 @@ def _check(prompts: Sequence[str], options: ResolvedOptions, backend: Backend) -
 
 
 def _describe_classes_without_prompts(without: Sequence[str | None], first: dict[str | None, str]) -> str:
-    label = without[0]
-    if label is None:
+    labels = [label for label in without if label is not None]
+    if not labels:
         return f"source {first[None]!r} has no label, and there are no default prompts: give some at 'default'"
-    others = f" (nor have {len(without) - 1:,} others)" if len(without) > 1 else ""
-    return f"class {label!r} has no prompts{others}: give it some, or give some for all others at 'default'"
+    several = f"{len(labels):,} classes have no prompts, such as {labels[0]!r}"
+    what = several if len(labels) > 1 else f"class {labels[0]!r} has no prompts"
+    return f"{what}: give some at this label, or for all other classes at 'default'"
