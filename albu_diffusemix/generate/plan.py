@@ -1,8 +1,10 @@
 """What a run is going to do: its sources, compared with what the store has."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from albu_diffusemix.datasets import SourceFile, spread
@@ -93,13 +95,11 @@ def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
     in_shard = [source for source in everything if _belongs(source.key, job.options.shard)]
     left: list[SourceFile] = []
     expected: list[SourceFile] = []
-    classes: dict[str | None, ClassCounts] = {}
-    total = ClassCounts()
+    classes: defaultdict[str | None, ClassCounts] = defaultdict(ClassCounts)
     pending = 0
     for source in in_shard:
         missing = job.find_missing(source)
-        for of in (total, classes.setdefault(source.label, ClassCounts())):
-            of.add(missing)
+        classes[source.label].add(missing)
         if missing.variants and len(left) >= (job.options.limit or sys.maxsize):
             continue
         expected.append(source)
@@ -108,8 +108,9 @@ def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
             pending += len(missing.variants)
     labels = frozenset(source.label for source in everything if source.label is not None)
     shown = spread(in_shard, SHOWN)
-    counts = (len(everything), total.sources, total.wanted, total.present, total.failed, pending)
-    return Plan(job, left, *counts, shown, expected, classes, labels)
+    wanted, present, failed = (sum(map(attrgetter(name), classes.values())) for name in ("wanted", "present", "failed"))
+    counts = (len(everything), len(in_shard), wanted, present, failed, pending)
+    return Plan(job, left, *counts, shown, expected, dict(classes), labels)
 
 
 def _belongs(key: str, shard: tuple[int, int]) -> bool:
