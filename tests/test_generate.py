@@ -88,7 +88,7 @@ def test_random_prompts_are_drawn_by_base_seed_key_and_variant_and_all_occur(dat
     job = open_job(options_of(data, store, per_image=4, base_seed=7))
     found = content(store)
     for (key, variant), (prompt, *_) in found.items():
-        assert Variant(variant, prompt) in job.variants_of(key)
+        assert Variant(variant, prompt) in job.variants_of(SourceFile("", key))
     assert {prompt for prompt, *_ in found.values()} == set(job_backends.Negative.prompts)
     assert len(found) == 44
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from job_files import arguments, generate, make, make_data, start
 
+from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate import ResolvedOptions
 from albu_diffusemix.generate.variants import variants_of
 from albu_diffusemix.keys import derive_seed
@@ -30,7 +31,7 @@ def store(tmp_path):
 
 def drawn(key, count, **options):
     job = ResolvedOptions(Path("data"), Path("store"), prompts=PROMPTS, per_image=count, **options)
-    return [variant.prompt for variant in variants_of(key, job)]
+    return [variant.prompt for variant in variants_of(SourceFile("", key), job)]
 
 
 def records(store):

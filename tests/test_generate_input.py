@@ -11,7 +11,7 @@ from job_files import arguments, content, generate, make, make_data, start
 from albu_diffusemix.cli import main
 from albu_diffusemix.datasets import SourceFile, find_sources
 from albu_diffusemix.generate import exclusive_runs
-from albu_diffusemix.generate.variants import slug
+from albu_diffusemix.generate.class_prompts import slug
 from albu_diffusemix.store import Store
 
 NOBODY = 65534

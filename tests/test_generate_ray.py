@@ -91,6 +91,16 @@ def test_on_the_callers_own_ray_is_made_what_the_local_engine_makes_byte_for_byt
 
 
 @pytest.mark.usefixtures("callers_ray")
+def test_actors_give_each_class_its_prompts_its_name_and_its_number(data, store):
+    by_class = {"class1": ("mosaic", "aurora"), "class2": ("{label} at sunset",)}
+    options = {"prompts_by_class": by_class, "class_names": {"class2": "tea rose"}, "prompts": ("a {label}",)}
+    make(data, store.with_name("local.dm"), balance=19, **options)
+    make_on_ray(data, store, balance=19, **options)
+    assert content(store) == content(store.with_name("local.dm"))
+    assert len(content(store)) == 33
+
+
+@pytest.mark.usefixtures("callers_ray")
 def test_a_source_that_kills_its_actors_is_a_failure(data, store, whole):
     make_on_ray(data, store, backend={"name": "negative", "die_on": "/013"}, workers=1)
     assert failures(store) == {("class1/013.png", "0000"): "its worker died 3 times (actor lost)"}

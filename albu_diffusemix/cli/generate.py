@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.cli.classes import add_class_flags, class_table, find_doubts, read_class_files
 from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, complain, positive, say
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
@@ -21,7 +23,6 @@ from albu_diffusemix.generate import (
     make_plan,
     run,
 )
-from albu_diffusemix.prompts import lint_prompt
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import parse_json
 
@@ -29,6 +30,7 @@ __all__ = ["add_commands"]
 
 
 _SHOWN = 100  # characters of a long argument
+_MOST_REPLACED = 20  # prompts; with the class in them there may be thousands
 _NEW = ResolvedOptions
 """Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
 
@@ -54,6 +56,7 @@ def add_commands(commands: Any) -> None:
     )
     generate.add_argument("--prompt", action="append", help="a prompt; may be given several times (the backend's own)")
     generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="text file with one prompt on each line")
+    add_class_flags(generate)
     variants = generate.add_mutually_exclusive_group()
     variants.add_argument(
         "--per-image",
@@ -128,18 +131,18 @@ def add_commands(commands: Any) -> None:
 def _generate(options: argparse.Namespace) -> int:
     given = _job(options)
     plan = make_plan(given, recover=not options.dry_run)
-    for warning in _doubts(given.prompts or (), plan):
+    for warning in find_doubts(given, plan):
         complain(f"warning: {warning}")
     if given.backend is None:
         say(f"Backend: {plan.options.backend}")
     say(*_describe(plan))
     if options.dry_run:
+        say(*class_table(plan))
         _print_cost(plan)
         return DONE
     with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
         summary = run(plan, bar, stop)
-    for prompt, used in sorted(summary.replaced.items()):
-        say(f"Prompt {prompt!r} was drawn as {used!r}, which is the nearest that the backend knows")
+    say(*_describe_replaced(sorted(summary.replaced.items())))
     say(*describe_summary(summary, options.output))
     if summary.interrupted:
         return INTERRUPTED
@@ -149,19 +152,31 @@ def _generate(options: argparse.Namespace) -> int:
 def _job(options: argparse.Namespace) -> GenerateOptions:
     names = GenerateOptions.__dataclass_fields__
     given = {name: value for name, value in vars(options).items() if name in names}
-    prompts = options.prompt or []
-    if options.prompts_file:
-        lines = read_text(options.prompts_file).splitlines()
-        prompts += [line.strip() for line in lines if line.strip()]
+    default, by_class, class_names = read_class_files(options)
     return GenerateOptions(
         **{
             **given,
             "store_path": options.output,
-            "prompts": tuple(prompts),
+            "prompts": _prompts(options, default),
+            "prompts_by_class": by_class,
+            "class_names": class_names,
             "modules": tuple(options.modules),
             "similarity": _similarity(options),
         }
     )
+
+
+def _prompts(options: argparse.Namespace, default: tuple[str, ...]) -> tuple[str, ...]:
+    prompts = options.prompt or []
+    if options.prompts_file:
+        lines = read_text(options.prompts_file).splitlines()
+        prompts += [line.strip() for line in lines if line.strip()]
+    if prompts and default:
+        raise ValueError(
+            f"{str(options.prompts_by_class)!r} has prompts at 'default', and there are others beside it: "
+            "give --prompt and --prompts-file, or these"
+        )
+    return tuple(prompts) or default
 
 
 def _similarity(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -211,11 +226,6 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _doubts(prompts: tuple[str, ...], plan: Plan) -> list[str]:
-    classes = {source.key.partition("/")[0] for source in plan.shown if "/" in source.key}
-    return [finding for prompt in prompts for finding in lint_prompt(prompt, classes)]
-
-
 def _describe(plan: Plan) -> tuple[str, str]:
     index, count = plan.options.shard
     shard = f", {plan.in_shard:,} in shard {index}/{count}" if count > 1 else ""
@@ -224,6 +234,13 @@ def _describe(plan: Plan) -> tuple[str, str]:
         f"Sources: {plan.found:,}{shard}",
         f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made",
     )
+
+
+def _describe_replaced(replaced: list[tuple[str, str]]) -> Iterator[str]:
+    for prompt, used in replaced[:_MOST_REPLACED]:
+        yield f"Prompt {prompt!r} was drawn as {used!r}, which is the nearest that the backend knows"
+    if len(replaced) > _MOST_REPLACED:
+        yield f"{len(replaced) - _MOST_REPLACED:,} more prompts were drawn as the nearest that the backend knows"
 
 
 def _print_cost(plan: Plan) -> None:

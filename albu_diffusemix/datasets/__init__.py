@@ -1,5 +1,6 @@
 """What counterparts are made from and compared with: a folder of images, a manifest, or a data set in Python."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -62,7 +63,12 @@ def find_sources(data: Path, store_path: Path) -> list[SourceFile]:
     files = open_data(str(data), store_path)
     if isinstance(files, ObjectDataset):
         raise ValueError(f"{str(data)!r} is a data set in Python, but files are needed: give a folder or a manifest")  # noqa: TRY004  bad input
-    return sort_by_key(file._replace(key=normalise_key(file.key)) for file in files)
+    return sort_by_key(file._replace(key=normalise_key(file.key), label=_composed(file.label)) for file in files)
+
+
+def _composed(label: str | None) -> str | None:
+    """Return a label in Unicode's composed form, as keys are, so that it equals what a user writes."""
+    return label and unicodedata.normalize("NFC", label)
 
 
 def spread(elements: Sequence[Element], most: int) -> list[Element]:

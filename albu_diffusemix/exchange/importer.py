@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from albu_diffusemix.datasets import SourceFile, find_sources, spread
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside_folder import find_inside, leads_out
+from albu_diffusemix.generate.class_prompts import slug
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet
-from albu_diffusemix.generate.variants import slug
 from albu_diffusemix.images import read_image
 from albu_diffusemix.keys import check_name, normalise_key
 from albu_diffusemix.prompts import PAPER_PROMPTS, RAIN

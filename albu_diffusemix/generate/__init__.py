@@ -20,7 +20,7 @@ from albu_diffusemix.generate.job import OpenJob, open_job
 from albu_diffusemix.generate.local_engine import run_workers
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import useless_backend_error
-from albu_diffusemix.generate.plan import Plan, compare
+from albu_diffusemix.generate.plan import ClassCounts, Plan, compare
 from albu_diffusemix.generate.prepare import UNREADABLE
 from albu_diffusemix.generate.ray_engine import run_on_ray
 from albu_diffusemix.generate.ray_link import RayLink, connected
@@ -33,6 +33,7 @@ from albu_diffusemix.store import Store
 __all__ = [
     "DRAWS",
     "ENCODINGS",
+    "ClassCounts",
     "Estimate",
     "GenerateOptions",
     "Outcome",
@@ -63,7 +64,9 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
 
     """
     job = open_job(options, recover=recover)
-    return compare(job, find_sources(job.options.data, job.options.store_path))
+    sources = find_sources(job.options.data, job.options.store_path)
+    job.look_at_classes(sources)
+    return compare(job, sources)
 
 
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:
@@ -146,10 +149,10 @@ def _write_readme(store: Store, plan: Plan) -> None:
 def _count_missing(store: Store, plan: Plan, reporter: Reporter) -> int:
     """Count what the store neither has nor knows to have failed, and name the first."""
     absent = (
-        f"{key} {variant.name}"
-        for key in plan.keys
-        for variant in plan.job.variants_of(key)
-        if store.find(key, variant.name) is None
+        f"{source.key} {variant.name}"
+        for source in plan.expected
+        for variant in plan.job.variants_of(source)
+        if store.find(source.key, variant.name) is None
     )
     first = next(absent, "")
     if not first:

@@ -1,5 +1,6 @@
 """What options that were not given are: those of the store that is continued, else those of a new one."""
 
+from dataclasses import replace
 from typing import Any
 
 from albu_diffusemix.backends import Backend, shared_backend
@@ -30,7 +31,7 @@ def resolve_options(options: GenerateOptions, store: Store | None) -> tuple[Reso
     """
     if isinstance(options, ResolvedOptions):
         return options, shared_backend(options.backend)
-    given = {name: value for name, value in vars(options).items() if value is not None and value != ()}
+    given = _given(options)
     if store is None:
         resolved = ResolvedOptions(**given)
         return resolved, shared_backend(resolved.backend)
@@ -38,14 +39,30 @@ def resolve_options(options: GenerateOptions, store: Store | None) -> tuple[Reso
     recipes = (store.recipe, *store.mixed)
     recipe = next((recipe for recipe in recipes if _agrees(given, backend, recipe)), store.recipe)
     resolved = ResolvedOptions(**{**_said_by(recipe), **given})
+    if "class_names" not in given and _prompts_of(resolved) == _prompts_of(recipe):
+        resolved = replace(resolved, class_names=recipe.class_names)  # None: it was made when nothing replaced {label}
     return resolved, _backend_of(store, recipe) if backend is None else backend
+
+
+def _given(options: GenerateOptions) -> dict[str, Any]:
+    """Leave out what was not given; prompts and prompts by class are one thing, of which one part says the other."""
+    given = {name: value for name, value in vars(options).items() if value is not None and value != ()}
+    by_class = {label: tuple(prompts) for label, prompts in (given.pop("prompts_by_class", None) or {}).items()}
+    if options.prompts or by_class:
+        given |= {"prompts": tuple(options.prompts or ()), "prompts_by_class": by_class or None}
+    return given
+
+
+def _prompts_of(made: ResolvedOptions | Recipe) -> tuple[object, object]:
+    return made.prompts, made.prompts_by_class
 
 
 def _agrees(given: dict[str, Any], backend: Backend | None, recipe: Recipe) -> bool:
     """A backend agrees by its fingerprint: options such as a batch size change no pixel."""
     if backend is not None and backend.fingerprint != recipe.fingerprint:
         return False
-    said = {"size": recipe.size, "similarity": recipe.similarity, **_said_by(recipe)}
+    said = {name: getattr(recipe, name) for name in ("size", "similarity", "prompts_by_class", "class_names")}
+    said |= _said_by(recipe)
     return all(given[name] == value for name, value in said.items() if name in given and name != "backend")
 
 
@@ -53,6 +70,8 @@ def _said_by(recipe: Recipe) -> dict[str, Any]:
     said = {
         "backend": recipe.backend,
         "prompts": recipe.prompts,
+        "prompts_by_class": recipe.prompts_by_class,
+        "class_names": recipe.class_names,
         "size": recipe.size,
         "encoding": _ENCODING_OF.get(recipe.encoding.get("format")),
         "similarity": recipe.similarity,

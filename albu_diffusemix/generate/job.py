@@ -4,18 +4,22 @@ An `OpenJob` is made at the top of a process and handed down; nothing else in th
 the store is opened again, the method that does it says why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import cv2
 
 from albu_diffusemix.backends import Backend
+from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.generate.balance import raise_small_classes
+from albu_diffusemix.generate.class_prompts import check_classes, choose_prompts
 from albu_diffusemix.generate.defaults import resolve_options
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
-from albu_diffusemix.generate.variants import Missing, Variant, choose_prompts, find_missing, variants_of
+from albu_diffusemix.generate.variants import Missing, Variant, find_missing, variants_of
 from albu_diffusemix.import_paths import import_asked_for
+from albu_diffusemix.prompts import LABEL
 from albu_diffusemix.store import Recipe, Store, Writer, refuse_other_files
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
@@ -48,13 +52,29 @@ class OpenJob:
         self.batch_size = int(getattr(backend, "batch_size", _DEFAULT_BATCH_SIZE))
         self._writable: Store | None = None
 
-    def variants_of(self, key: str) -> list[Variant]:
-        """Return the counterparts that a source is to have."""
-        return variants_of(key, self.options)
+    def look_at_classes(self, sources: Sequence[SourceFile]) -> None:
+        """Check the prompts of all classes, and find how many counterparts the small ones are to have.
 
-    def find_missing(self, key: str) -> Missing:
+        Args:
+            sources: All of the data set, whatever this run makes of it.
+
+        Raises:
+            ValueError: A class has no prompts, a label is missing, or the backend cannot do a prompt.
+
+        """
+        check_classes(sources, self.options, self.backend)
+        least, usual = self.options.balance, self.options.per_image
+        raised = {} if least is None else raise_small_classes(sources, usual, least)
+        self.options = replace(self.options, raised=raised)
+
+    def variants_of(self, source: SourceFile) -> list[Variant]:
+        """Return the counterparts that a source is to have."""
+        return variants_of(source, self.options)
+
+    def find_missing(self, source: SourceFile) -> Missing:
         """Compare what a source is to have with the store."""
-        return find_missing(self.store, key, self.variants_of(key), retry_failed=self.options.retry_failed)
+        variants = self.variants_of(source)
+        return find_missing(self.store, source.key, variants, retry_failed=self.options.retry_failed)
 
     def store_exists(self) -> bool:
         """Return whether there is a store now, without opening it."""
@@ -117,6 +137,8 @@ class OpenJob:
             self.options.base_seed,
             self.options.similarity,
             self.options.draw,
+            self.options.prompts_by_class,
+            self.options.class_names,
         )
         for stored in (self.store.recipe, *self.store.mixed) if self.store else ():
             if stored.fingerprint == recipe.fingerprint:
@@ -145,7 +167,9 @@ def open_job(options: GenerateOptions, *, recover: bool = False) -> OpenJob:
         import_asked_for(module)
     store = _open_store(options, recover=recover)
     resolved, backend = resolve_options(options, store)
-    job = OpenJob(replace(resolved, prompts=choose_prompts(resolved, backend)), backend, store)
+    job = OpenJob(choose_prompts(resolved, backend), backend, store)
+    if options.class_names and job.options.class_names is None:
+        raise ValueError(f"class names are given, but no prompt has {LABEL} in it, such as 'a {LABEL} in snow'")
     job.refuse_other_recipe()
     return job
 
@@ -161,10 +185,12 @@ def _check(options: GenerateOptions) -> None:
     index, count = options.shard
     if not 0 <= index < count:
         raise ValueError(f"shard {index}/{count}: give i/n with i from 0 to n - 1")
-    for name in ("per_image", "size", "workers"):
+    for name in ("per_image", "size", "workers", "balance"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}: give a whole number of at least 1")
+    if options.balance is not None and options.all_prompts:
+        raise ValueError("balance needs per_image: with all_prompts a source has one counterpart for each prompt")
     for name, allowed in (("encoding", tuple(ENCODINGS)), ("draw", DRAWS)):
         if getattr(options, name) not in (None, *allowed):
             raise ValueError(f"{name} {getattr(options, name)!r}: give one of {', '.join(allowed)}")

@@ -1,7 +1,7 @@
 """The options of a generation job: plain data that other processes can be told."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -29,8 +29,13 @@ class GenerateOptions:
         store_path: Folder of the store, new or to be continued.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.
+        prompts_by_class: The effects to choose from for some classes, by label. The others have `prompts`, and none if
+            these are not given.
+        class_names: What `{label}` in a prompt is replaced by; labels that are not in it are written with spaces for
+            underscores.
         per_image: Counterparts for each source, each with a prompt drawn at random (Algorithm 1 of the paper).
         all_prompts: One counterpart for each source and prompt instead.
+        balance: Raise `per_image` for small classes, until each has so many images and counterparts together.
         size: Shorter side of the counterparts in pixels, where the source is larger.
         encoding: "jpeg" (quality 90, halves can be cut out of the bytes), "png" or "webp" (quality 90).
         shard: `(i, n)`: only the sources whose key's hash leaves the remainder i when divided by n.
@@ -63,8 +68,11 @@ class GenerateOptions:
     store_path: Path
     backend: BackendSpec | None = None
     prompts: tuple[str, ...] | None = None
+    prompts_by_class: Mapping[str, tuple[str, ...]] | None = None
+    class_names: Mapping[str, str] | None = None
     per_image: int = 1
     all_prompts: bool = False
+    balance: int | None = None
     size: int | None = None
     encoding: Encoding | None = None
     shard: tuple[int, int] = (0, 1)
@@ -90,7 +98,9 @@ class GenerateOptions:
         """Return the options that `to_json` returned."""
         paths = {name: Path(fields[name]) for name in ("data", "store_path")}
         lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules") if fields[name] is not None}
-        return cls(**{**fields, **paths, **lists})
+        by_class = fields["prompts_by_class"]
+        tuples = None if by_class is None else {label: tuple(prompts) for label, prompts in by_class.items()}
+        return cls(**{**fields, **paths, **lists, "prompts_by_class": tuples})
 
 
 @dataclass(frozen=True)
@@ -98,14 +108,18 @@ class ResolvedOptions(GenerateOptions):
     """A generation job of which everything is known; its defaults are those of a new store.
 
     Attributes:
-        prompts: As given, or the backend's own once the job is open.
+        prompts: As given, or the backend's own once the job is open; empty where only classes have prompts.
+        class_names: None where `{label}` stays as it is, as in stores that were made when nothing replaced it.
+        raised: The classes that `balance` gives more than `per_image`, see `albu_diffusemix.generate.balance`.
         similarity: None for no such filter.
 
     """
 
     backend: BackendSpec = "procedural"
     prompts: tuple[str, ...] = ()
+    class_names: Mapping[str, str] | None = field(default_factory=dict)
     size: int = 256
     encoding: Encoding = "jpeg"
     base_seed: int = 0
     draw: Draw = "without_replacement"
+    raised: Mapping[str, tuple[int, str]] = field(default_factory=dict)

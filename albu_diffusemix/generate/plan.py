@@ -1,16 +1,50 @@
 """What a run is going to do: its sources, compared with what the store has."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.sheet import SHOWN
+from albu_diffusemix.generate.variants import Missing
 from albu_diffusemix.keys import hash_key
 
-__all__ = ["Plan", "compare"]
+__all__ = ["ClassCounts", "Plan", "compare"]
+
+
+@dataclass
+class ClassCounts:
+    """What there is of a class, and what is to be.
+
+    Attributes:
+        sources: Its sources.
+        wanted: Counterparts that these are to have.
+        present: Those of them that the store has.
+        failed: Those that failed before and are left alone.
+
+    """
+
+    sources: int = 0
+    wanted: int = 0
+    present: int = 0
+    failed: int = 0
+
+    def add(self, source: Missing) -> None:
+        """Count a source."""
+        self.sources += 1
+        self.wanted += source.total
+        self.present += source.present
+        self.failed += source.failed
+
+    @property
+    def together(self) -> int:
+        """Images and counterparts, once all are made that can be."""
+        return self.sources + self.wanted - self.failed
 
 
 class Plan(NamedTuple):
@@ -26,7 +60,9 @@ class Plan(NamedTuple):
         failed: Those that failed before and are left alone.
         pending: Those that are to be made.
         shown: Some sources of the shard, spread over it, for the README.
-        keys: Those of the sources whose counterparts the store is to have when the run has ended, made or failed.
+        expected: The sources whose counterparts the store is to have when the run has ended, made or failed.
+        classes: Counts of each class of the shard, by label; None is the label of sources without.
+        labels: Those of all sources in the data set.
 
     """
 
@@ -39,7 +75,9 @@ class Plan(NamedTuple):
     failed: int
     pending: int
     shown: list[SourceFile]
-    keys: list[str]
+    expected: list[SourceFile]
+    classes: dict[str | None, ClassCounts]
+    labels: frozenset[str]
 
     @property
     def options(self) -> ResolvedOptions:
@@ -56,21 +94,23 @@ def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
     """Compare the sources of a data set with the job's store."""
     in_shard = [source for source in everything if _belongs(source.key, job.options.shard)]
     left: list[SourceFile] = []
-    keys: list[str] = []
-    wanted = present = failed = pending = 0
+    expected: list[SourceFile] = []
+    classes: defaultdict[str | None, ClassCounts] = defaultdict(ClassCounts)
+    pending = 0
     for source in in_shard:
-        missing = job.find_missing(source.key)
-        wanted += missing.total
-        present += missing.present
-        failed += missing.failed
+        missing = job.find_missing(source)
+        classes[source.label].add(missing)
         if missing.variants and len(left) >= (job.options.limit or sys.maxsize):
             continue
-        keys.append(source.key)
+        expected.append(source)
         if missing.variants:
             left.append(source)
             pending += len(missing.variants)
+    labels = frozenset(source.label for source in everything if source.label is not None)
     shown = spread(in_shard, SHOWN)
-    return Plan(job, left, len(everything), len(in_shard), wanted, present, failed, pending, shown, keys)
+    wanted, present, failed = (sum(map(attrgetter(name), classes.values())) for name in ("wanted", "present", "failed"))
+    counts = (len(everything), len(in_shard), wanted, present, failed, pending)
+    return Plan(job, left, *counts, shown, expected, dict(classes), labels)
 
 
 def _belongs(key: str, shard: tuple[int, int]) -> bool:

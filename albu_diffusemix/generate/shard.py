@@ -43,7 +43,7 @@ def make_shard(job: OpenJob, sources: Iterable[SourceFile | None], reporter: Rep
         ahead = prepare_ahead(
             readers,
             _looked_at_again(job, sources),
-            lambda source: job.find_missing(source.key).variants,
+            lambda source: job.find_missing(source).variants,
             job.options.size,
             depth,
             stop,
@@ -65,7 +65,7 @@ def fail_sources(job: OpenJob, sources: Iterable[tuple[SourceFile, str]], report
     """
     with _Parts(job) as parts:
         for source, reason in sources:
-            for variant in job.find_missing(source.key).variants:
+            for variant in job.find_missing(source).variants:
                 if parts.is_begun():
                     parts.fail(source.key, variant.name, reason, prompt=variant.prompt)
                 reporter.outcome(Outcome(source.key, variant.name, reason, 0, 0))

@@ -1,24 +1,20 @@
 """Which counterparts a source is to have, and which of them the store lacks."""
 
-import re
-from collections import Counter
 from typing import NamedTuple
 
-import xxhash
-
-from albu_diffusemix.backends import Backend
+from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.generate.balance import per_image
+from albu_diffusemix.generate.class_prompts import prompts_of, slug
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import is_temporary
 from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.store import Record, Store
 
-__all__ = ["Missing", "Variant", "choose_prompts", "find_missing", "slug", "variants_of"]
-
-_SLUG_LENGTH = 48
+__all__ = ["Missing", "Variant", "find_missing", "variants_of"]
 
 
 class Variant(NamedTuple):
-    """One counterpart of a source: its name among them, and the effect."""
+    """One counterpart of a source: its name among them, and the effect, with the class in it."""
 
     name: str
     prompt: str
@@ -44,54 +40,31 @@ class Missing(NamedTuple):
         return len(self.variants) + self.present + self.failed
 
 
-def choose_prompts(options: ResolvedOptions, backend: Backend) -> tuple[str, ...]:
-    """Return the prompts of a job: the user's, or the backend's own.
-
-    Raises:
-        ValueError: There are no prompts, one occurs twice, the backend cannot do one, or two would have one variant's
-            name.
-
-    """
-    prompts = options.prompts or backend.prompts
-    if not prompts:
-        raise ValueError(f"backend {options.backend!r} has no prompts of its own: give --prompt or --prompts-file")
-    twice = [prompt for prompt, count in Counter(prompts).items() if count > 1]
-    if twice:
-        raise ValueError(f"prompt {twice[0]!r} is given twice: leave one out")
-    for prompt in prompts:
-        backend.check_prompt(prompt)
-    names: dict[str, str] = {}
-    for prompt in prompts if options.all_prompts else ():
-        other = names.setdefault(slug(prompt), prompt)
-        if other != prompt:
-            raise ValueError(f"prompts {other!r} and {prompt!r} are both the variant {slug(prompt)!r}: leave one out")
-    return tuple(prompts)
-
-
-def variants_of(key: str, options: ResolvedOptions) -> list[Variant]:
+def variants_of(source: SourceFile, options: ResolvedOptions) -> list[Variant]:
     """Return the counterparts that a source is to have; the same in every process and run.
 
-    With `all_prompts` there is one for each prompt, named by its slug. Else there are `per_image`, named "0000",
-    "0001", ..., each with a prompt that a digest of base seed, key and name chooses: among all of them (Algorithm 1 of
-    the paper), or among those that this source has not had since all were used. The first ones stay what they are,
-    however many follow.
+    With `all_prompts` there is one for each prompt of its class, named by its slug. Else there are `per_image`, or more
+    in a small class, named "0000", "0001", ..., each with a prompt that a digest of base seed, key and name chooses:
+    among all of its class (Algorithm 1 of the paper), or among those that this source has not had since all were used.
+    The first ones stay what they are, however many follow.
 
     Examples:
         >>> from pathlib import Path
         >>> options = ResolvedOptions(Path("train"), Path("train.dm"), prompts=("snowy", "sunset"), per_image=3)
-        >>> [variant.prompt for variant in variants_of("class/001.jpg", options)]
+        >>> [variant.prompt for variant in variants_of(SourceFile("", "class/001.jpg"), options)]
         ['snowy', 'sunset', 'sunset']
 
     """
+    prompts = prompts_of(options, source.label)
     if options.all_prompts:
-        return [Variant(slug(prompt), prompt) for prompt in options.prompts]
+        return [Variant(slug(prompt), prompt) for prompt in prompts]
     variants: list[Variant] = []
     left: list[str] = []
-    for number in range(options.per_image):
+    for number in range(per_image(source, options.per_image, options.raised)):
         if not left or options.draw == "with_replacement":
-            left = list(options.prompts)
+            left = list(prompts)
         name = f"{number:04d}"
-        place = derive_seed(options.base_seed, key, "", name) % len(left)
+        place = derive_seed(options.base_seed, source.key, "", name) % len(left)
         variants.append(Variant(name, left.pop(place)))
     return variants
 
@@ -113,22 +86,3 @@ def find_missing(store: Store | None, key: str, variants: list[Variant], *, retr
 
 def _may_be_tried(failure: Record | None) -> bool:
     return failure is None or is_temporary(failure.reason)
-
-
-def slug(prompt: str) -> str:
-    """Return a variant's name for a prompt: lower case, words joined by dashes.
-
-    What is long, or loses letters on the way, ends in a digest of the prompt.
-
-    Examples:
-        >>> slug("a sketch with crayon")
-        'a-sketch-with-crayon'
-        >>> slug("été")
-        't-4527085b'
-
-    """
-    plain = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
-    if prompt.isascii() and 0 < len(plain) <= _SLUG_LENGTH:
-        return plain
-    digest = xxhash.xxh3_64_hexdigest(prompt.encode())[:8]
-    return f"{plain[:_SLUG_LENGTH].strip('-')}-{digest}".strip("-")

@@ -1,6 +1,7 @@
 """A recipe: what all counterparts of a store have in common."""
 
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,7 +11,9 @@ from albu_diffusemix.store.files import StoreError
 __all__ = ["Recipe", "describe_differences", "is_known", "made_with", "plain"]
 
 _ABSENT = "nothing"
-_WHERE_ABSENT = {"draw": "with_replacement"}  # what made the bytes before a recipe could say so
+_MOST_DIFFERENCES = 10
+_WHERE_ABSENT = {"draw": "with_replacement", "prompts_by_class": None, "class_names": None}
+"""What made the bytes before a recipe could say so."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Recipe:
         backend: The backend's spec, a name or a dict.
         fingerprint: The backend's digest of everything that changes pixels.
         prompts: The effects to choose from.
+        prompts_by_class: For some labels, the effects to choose from instead; None for no such labels.
+        class_names: What `{label}` in a prompt is replaced by, for labels that are not simply written with spaces for
+            underscores; None where `{label}` stays as it is.
         size: Side of the counterparts in pixels; None keeps each source's own.
         encoding: Format and its options.
         base_seed: What all seeds are derived from.
@@ -38,6 +44,14 @@ class Recipe:
     base_seed: int = 0
     similarity: Mapping[str, Any] | None = None
     draw: str = "with_replacement"
+    prompts_by_class: Mapping[str, tuple[str, ...]] | None = None
+    class_names: Mapping[str, str] | None = None
+
+    @property
+    def every_prompt(self) -> tuple[str, ...]:
+        """All effects, those of all classes too, each once."""
+        of_classes = (self.prompts_by_class or {}).values()
+        return tuple(dict.fromkeys(prompt for chosen in (self.prompts, *of_classes) for prompt in chosen))
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values; fields that later versions added are left out at their defaults.
@@ -55,7 +69,12 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Recipe":
         """Return the recipe that `to_json` gave."""
-        return cls(**{**fields, "prompts": tuple(fields["prompts"])})
+        lists = {"prompts": tuple(fields["prompts"])}
+        by_class = fields.get("prompts_by_class")
+        if by_class is None:
+            return cls(**{**fields, **lists})
+        tuples = {label: tuple(prompts) for label, prompts in by_class.items()}
+        return cls(**{**fields, **lists, "prompts_by_class": tuples})
 
 
 def made_with(fields: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
@@ -77,7 +96,9 @@ def _pixels_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Say in one line what differs between two recipes, each as `Recipe.to_json` returned it."""
-    return "; ".join(_differences({**_WHERE_ABSENT, **old}, {**_WHERE_ABSENT, **new}))
+    found = list(_differences({**_WHERE_ABSENT, **old}, {**_WHERE_ABSENT, **new}))
+    left = len(found) - _MOST_DIFFERENCES
+    return "; ".join([*found[:_MOST_DIFFERENCES], *([f"and {left:,} more"] if left > 0 else [])])
 
 
 def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,4 +120,9 @@ def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
             inner = f"{name}.{key}" if name else str(key)
             yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
     elif old != new:
-        yield f"{name}: the store has {old!r}, you ask for {new!r}"
+        yield f"{name}: the store has {_shown(old)}, you ask for {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    """A mapping may have an entry for each of a thousand classes."""
+    return reprlib.repr(value) if isinstance(value, dict) else repr(value)

@@ -12,6 +12,7 @@ from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.backends.precomputed.matching import Explainer, Mismatch, find
 from albu_diffusemix.functional import Box, crop
 from albu_diffusemix.jpeg import decode_box
+from albu_diffusemix.prompts import is_filled_from
 from albu_diffusemix.store import Recipe, Record, Store, StoreError
 
 __all__ = ["Precomputed"]
@@ -76,8 +77,8 @@ class Precomputed:
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for a prompt that nothing in the store was made with, with a list of those that are."""
-        known = list(dict.fromkeys(prompt for recipe in self._recipes() for prompt in recipe.prompts))
-        if prompt not in known:
+        known = list(dict.fromkeys(prompt for recipe in self._recipes() for prompt in recipe.every_prompt))
+        if not any(is_filled_from(prompt, other) for other in known):
             raise ValueError(
                 f"no counterpart in {self._store.path} has the prompt {prompt!r}; it has: {_listed(known)}"
             )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends.precomputed.changes import FIRST, UPRIGHT, Change, change_among, change_of, is_sideways
+from albu_diffusemix.prompts import is_filled_from
 from albu_diffusemix.store import Record, Source, Store
 
 __all__ = ["SAME_ROOT", "Cause", "Explainer", "Match", "Mismatch", "find"]
@@ -191,7 +192,7 @@ def _records(store: Store, image: Pixels, key: str | None) -> list[Record]:
 
 
 def _with_prompt(records: list[Record], prompt: str | None) -> list[Record]:
-    return records if prompt is None else [record for record in records if record.prompt == prompt]
+    return records if prompt is None else [record for record in records if is_filled_from(record.prompt, prompt)]
 
 
 def _same(sources: set[Source], image: Pixels) -> set[Source]:
