@@ -104,6 +104,7 @@ class Pipeline:
         self._waiting: deque[_Attempt] = deque()
         self._encoding: deque[tuple[_Attempt, Future[_Encoded]]] = deque()
         self._open: Counter[str] = Counter()  # counterparts of each source that are on their way
+        self._remarks: dict[str, tuple[str, ...]] = {}  # on sources, until the first outcome of each
         self.worked = False
         self._deferred: list[tuple[_Attempt, str]] = []  # failures before the backend ever worked
         self.faults: list[str] = []  # why it failed then
@@ -133,6 +134,7 @@ class Pipeline:
             self._reporter.done(prepared.key)
             return
         self._open[prepared.key] = len(prepared.variants)
+        self._remarks[prepared.key] = prepared.remarks
         for variant in prepared.variants:
             attempt = self._attempt(prepared, variant, 0)
             if prepared.image is None:
@@ -259,7 +261,7 @@ class Pipeline:
         self._close(Outcome(key, variant.name, reason, rejects, 0))
 
     def _close(self, outcome: Outcome) -> None:
-        self._reporter.outcome(outcome)
+        self._reporter.outcome(outcome._replace(remarks=self._remarks.pop(outcome.key, ())))
         self._open[outcome.key] -= 1
         if not self._open[outcome.key]:
             del self._open[outcome.key]
