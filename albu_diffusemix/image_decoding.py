@@ -144,7 +144,7 @@ def _remarked(image: Pixels, data: bytes, name: str, current: _Reading) -> Pixel
             current.remarks.add("dark")
     if not headers.may_be_transparent(data):
         return image
-    alpha = _alpha(data, name)
+    alpha = _alpha(image, data, name)
     if alpha is None or alpha.shape != image.shape[:2] or alpha.min() == np.iinfo(np.uint8).max:
         return image
     current.remarks.add("transparent" if current.background is None else "composed")
@@ -153,23 +153,24 @@ def _remarked(image: Pixels, data: bytes, name: str, current: _Reading) -> Pixel
     return _composed(image, alpha, current.background, multiplied=_is_multiplied(data))
 
 
-def _alpha(data: bytes, name: str) -> Pixels | None:
-    """Return the alpha channel, turned as the image is; None where there is none."""
+def _alpha(image: Pixels, data: bytes, name: str) -> Pixels | None:
+    """Return the alpha channel, turned as the image is, if it is; None where there is none."""
     whole = _decoded(_with_associated_alpha(data), cv2.IMREAD_UNCHANGED, name)
     if whole is None or whole.ndim <= 2 or whole.shape[2] <= _ALPHA:  # noqa: PLR2004  height and width alone
         return None
-    alpha = whole[..., _ALPHA]
-    high_byte = alpha >> 8 if alpha.dtype == np.uint16 else alpha
-    return _upright(np.asarray(high_byte, np.uint8), headers.orientation(data))
+    high_bytes = np.asarray(whole >> 8 if whole.dtype == np.uint16 else whole, np.uint8)
+    upright = _upright(high_bytes, headers.orientation(data))
+    turned = np.array_equal(upright[..., _ALPHA - 1 :: -1], image)  # not every OpenCV turns every format
+    return (upright if turned else high_bytes)[..., _ALPHA]
 
 
-def _upright(alpha: Pixels, orientation: int) -> Pixels:
-    """Turn a channel as EXIF's orientation asks for."""
+def _upright(image: Pixels, orientation: int) -> Pixels:
+    """Turn an image as EXIF's orientation asks for."""
     if orientation >= 5:  # noqa: PLR2004  from 5 on, rows and columns are exchanged
-        alpha = alpha.T
+        image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
-        alpha = alpha[:, ::-1]
-    return alpha[::-1] if orientation in (3, 4, 7, 8) else alpha
+        image = image[:, ::-1]
+    return image[::-1] if orientation in (3, 4, 7, 8) else image
 
 
 def _composed(image: Pixels, alpha: Pixels, background: str, *, multiplied: bool) -> Pixels:

@@ -156,6 +156,15 @@ def test_a_color_that_is_not_valid_is_refused_with_the_usage(data, store, capsys
     assert "or give one of white, black, gray" in err
 
 
+@pytest.mark.parametrize("encoding", ["jpeg", "webp"])
+def test_an_image_that_is_too_long_for_its_format_fails_alone(data, encoding):
+    cv2.imwrite(str(data / "long.png"), np.random.default_rng(1).integers(0, 256, (1, 70_000, 3), dtype=np.uint8))
+    store = data.with_name("new.dm")
+    assert generate(data, store, "--encoding", encoding) == 1
+    assert len(content(store)) == 4
+    assert failures(store)["long.png", "0000"].startswith("cannot be encoded: ")
+
+
 def test_twelve_bits_in_sixteen_are_told_once_with_the_count(data, capsys):
     for number in range(3):
         cv2.imwrite(str(data / f"{number}.png"), np.full((32, 32), 900 * (number + 1), np.uint16))

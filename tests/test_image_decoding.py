@@ -119,9 +119,9 @@ def test_the_alpha_is_turned_as_the_image_is(tmp_path, rng, orientation):
         with reading("#ff0000"):
             read = read_image(tmp_path / name)
         color, alpha = pixels[..., :3].astype(int), pixels[..., 3:].astype(int)
-        upright = (color * alpha + np.array([255, 0, 0]) * (255 - alpha) + 127) // 255
-        Image.fromarray(upright.astype(np.uint8)).save(tmp_path / "upright.png", exif=exif)
-        assert np.array_equal(read, read_image(tmp_path / "upright.png"))
+        composed = ((color * alpha + np.array([255, 0, 0]) * (255 - alpha) + 127) // 255).astype(np.uint8)
+        Image.fromarray(composed).save(tmp_path / f"composed{name[1:]}", exif=exif, **options)
+        assert np.array_equal(read, read_image(tmp_path / f"composed{name[1:]}"))
 
 
 def test_transparency_is_remarked_only_where_something_is_hidden(tmp_path, faded):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, Future
 from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
 from albu_diffusemix.backends import BackendSpec, Counterpart, Request
@@ -283,4 +284,8 @@ def _judge_and_encode(attempt: _Attempt, counterpart: Counterpart, unlike: str, 
     if flaw:
         return _Encoded(b"", flaw, rejected=True)
     used = counterpart.prompt if counterpart.prompt != attempt.variant.prompt else ""
-    return _Encoded(encode(counterpart.image, encoding), "", rejected=False, used_prompt=used or "")
+    try:
+        data = encode(counterpart.image, encoding)
+    except (ValueError, cv2.error) as error:  # a side is too long for the format
+        return _Encoded(b"", f"cannot be encoded: {' '.join(str(error).split())}"[:_LONGEST_REASON], rejected=False)
+    return _Encoded(data, "", rejected=False, used_prompt=used or "")
