@@ -106,6 +106,17 @@ def test_files_that_are_passed_over_are_counted_by_their_endings(data, store, ca
     assert "2 .heic" in _line(capsys.readouterr().out, "Passed over")
 
 
+def test_of_many_endings_the_most_frequent_are_named(data, store):
+    for number in range(10):
+        for copy in range(1 + (number < 8)):
+            (data / f"{copy}.x{number}").touch()
+    selection = Selection()
+    find_sources(data, store, selection)
+    [line] = selection.describe()
+    assert line.count("2 .x") == 8
+    assert line.endswith(", 2 with other endings")
+
+
 def test_a_folder_of_other_files_says_which_it_found(tmp_path, store, capsys):
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone/a.heic").touch()

@@ -65,13 +65,17 @@ class Selection:
 
     def describe(self) -> list[str]:
         """Say in a few lines what was passed over; nothing where that was nothing."""
-        counts = [f"{count:,} {ending}" for ending, count in self.endings.most_common(_SHOWN_ENDINGS)]
-        others = sum(self.endings.values()) - sum(count for _, count in self.endings.most_common(_SHOWN_ENDINGS))
-        counts += [f"{others:,} with other endings"] * (others > 0) + [f"{self.excluded:,} by --exclude"] * (
-            self.excluded > 0
-        )
+        shown = self.endings.most_common(_SHOWN_ENDINGS)
+        counts = [f"{count:,} {ending}" for ending, count in shown]
+        others = self.endings.total() - sum(count for _, count in shown)
+        if others:
+            counts.append(f"{others:,} with other endings")
+        if self.excluded:
+            counts.append(f"{self.excluded:,} by --exclude")
         lines = [f"Passed over: {', '.join(counts)}"] if counts else []
-        return lines + ([f"Passed over: {self.refusal()}"] if self.refused else [])
+        if self.refused:
+            lines.append(f"Passed over: {self.refusal()}")
+        return lines
 
     def refusal(self) -> str:
         """Say how many files have names that cannot be keys, the first of them, and what to do."""
