@@ -9,7 +9,7 @@ from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.classes import add_class_flags, class_table, find_doubts, read_class_files
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, complain, positive, say
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, complain, positive, say
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate import (
@@ -23,12 +23,14 @@ from albu_diffusemix.generate import (
     make_plan,
     run,
 )
+from albu_diffusemix.image_decoding import check_color, describe_remarks
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
 
 
+_COLORS = {"white": "#ffffff", "black": "#000000", "gray": "#808080"}
 _SHOWN = 100  # characters of a long argument
 _MOST_REPLACED = 20  # prompts; with the class in them there may be thousands
 _NEW = ResolvedOptions
@@ -102,6 +104,18 @@ def add_commands(commands: Any) -> None:
     )
     generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
     generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    generate.add_argument(
+        "--changed",
+        action="store_true",
+        help="look at the sources that the store knows, and make again those whose pixels differ by now",
+    )
+    add_exclude(generate)
+    generate.add_argument(
+        "--background",
+        type=_color,
+        metavar="COLOR",
+        help="compose transparent parts of sources over white, black, gray or #rrggbb (their alpha is dropped)",
+    )
     generate.add_argument("--limit", type=positive, metavar="N", help="stop after N sources (all)")
     generate.add_argument("--base-seed", type=int, help=f"number that all seeds are derived from ({_NEW.base_seed})")
     generate.add_argument(
@@ -131,11 +145,11 @@ def add_commands(commands: Any) -> None:
 def _generate(options: argparse.Namespace) -> int:
     given = _job(options)
     plan = make_plan(given, recover=not options.dry_run)
-    for warning in find_doubts(given, plan):
+    for warning in [*find_doubts(given, plan), *plan.selection.doubts()]:
         complain(f"warning: {warning}")
     if given.backend is None:
         say(f"Backend: {plan.options.backend}")
-    say(*_describe(plan))
+    say(*_describe(plan), *plan.selection.describe())
     if options.dry_run:
         say(*class_table(plan))
         _print_cost(plan)
@@ -143,10 +157,10 @@ def _generate(options: argparse.Namespace) -> int:
     with contextlib.closing(Bar(plan.pending)) as bar, stoppable() as stop:
         summary = run(plan, bar, stop)
     say(*_describe_replaced(sorted(summary.replaced.items())))
-    say(*describe_summary(summary, options.output))
+    say(*describe_summary(summary, options.output), *describe_remarks(summary.remarks, plan.options.background))
     if summary.interrupted:
         return INTERRUPTED
-    return SOME_FAILED if summary.failed or plan.failed or summary.missing else DONE
+    return SOME_FAILED if summary.failed or plan.failed or summary.missing or plan.selection.refused else DONE
 
 
 def _job(options: argparse.Namespace) -> GenerateOptions:
@@ -161,6 +175,7 @@ def _job(options: argparse.Namespace) -> GenerateOptions:
             "prompts_by_class": by_class,
             "class_names": class_names,
             "modules": tuple(options.modules),
+            "exclude": tuple(options.exclude),
             "similarity": _similarity(options),
         }
     )
@@ -219,6 +234,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _color(text: str) -> str:
+    try:
+        return check_color(_COLORS.get(text.lower(), text.lower()))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or give one of {', '.join(_COLORS)}") from error
+
+
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
@@ -226,14 +248,21 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _describe(plan: Plan) -> tuple[str, str]:
+def _describe(plan: Plan) -> list[str]:
     index, count = plan.options.shard
     shard = f", {plan.in_shard:,} in shard {index}/{count}" if count > 1 else ""
     failed = f", {plan.failed:,} failed before (--retry-failed tries them again)" if plan.failed else ""
-    return (
+    lines = [
         f"Sources: {plan.found:,}{shard}",
         f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made",
-    )
+    ]
+    if plan.options.changed:
+        changed, looked_at, unreadable = plan.changed
+        skipped = f"; {unreadable:,} cannot be read, whose counterparts stay" if unreadable else ""
+        lines.append(
+            f"Changed: {len(changed):,} of {looked_at:,} sources that the store knows, to be made again{skipped}"
+        )
+    return lines
 
 
 def _describe_replaced(replaced: list[tuple[str, str]]) -> Iterator[str]:

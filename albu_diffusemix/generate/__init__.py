@@ -11,7 +11,7 @@ import threading
 from datetime import datetime, timezone
 from importlib import metadata
 
-from albu_diffusemix.datasets import find_sources
+from albu_diffusemix.datasets import Selection, find_sources
 from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
@@ -64,9 +64,10 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
 
     """
     job = open_job(options, recover=recover)
-    sources = find_sources(job.options.data, job.options.store_path)
+    selection = Selection(job.options.exclude)
+    sources = find_sources(job.options.data, job.options.store_path, selection)
     job.look_at_classes(sources)
-    return compare(job, sources)
+    return compare(job, sources, selection)
 
 
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:

@@ -56,7 +56,9 @@ def estimate_cost(plan: Plan) -> Estimate:
     stop = threading.Event()
     with ThreadPoolExecutor(_THREADS) as pool, Readers(_THREADS) as readers:
         pipeline = Pipeline(job, pool, trial, trial, stop)
-        pipeline.run(prepare_ahead(readers, trial.sources(), job.variants_of, job.options.size, batch, stop))
+        pipeline.run(
+            prepare_ahead(readers, trial.sources(), lambda source, _: job.variants_of(source), job.options, batch, stop)
+        )
     seconds = time.perf_counter() - trial.started
     if not pipeline.worked and pipeline.faults and (plan.pending >= GIVE_UP_AFTER or job.store is None):
         raise useless_backend_error(job.options.backend, min(plan.pending, GIVE_UP_AFTER), pipeline.faults[0])

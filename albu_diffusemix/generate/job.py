@@ -18,9 +18,10 @@ from albu_diffusemix.generate.defaults import resolve_options
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.variants import Missing, Variant, find_missing, variants_of
+from albu_diffusemix.image_decoding import check_color
 from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.prompts import LABEL
-from albu_diffusemix.store import Recipe, Store, Writer, refuse_other_files
+from albu_diffusemix.store import Recipe, Source, Store, Writer, refuse_other_files
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
 
@@ -71,10 +72,23 @@ class OpenJob:
         """Return the counterparts that a source is to have."""
         return variants_of(source, self.options)
 
-    def find_missing(self, source: SourceFile) -> Missing:
-        """Compare what a source is to have with the store."""
+    def find_missing(self, source: SourceFile, image: Source | None = None) -> Missing:
+        """Compare what a source is to have with the store.
+
+        Args:
+            source: Which one.
+            image: What it is now; if the job makes again what changed, all that was made from other pixels is missing.
+
+        """
+        made_from = image if self.options.changed else None
         variants = self.variants_of(source)
-        return find_missing(self.store, source.key, variants, retry_failed=self.options.retry_failed)
+        retry_failed = self.options.retry_failed
+        return find_missing(self.store, source.key, variants, retry_failed=retry_failed, made_from=made_from)
+
+    def look_up(self, source: SourceFile, image: Source | None) -> list[Variant]:
+        """Return what a source lacks; before its image was read (None), all that it may lack."""
+        unread = image is None and self.options.changed
+        return self.variants_of(source) if unread else self.find_missing(source, image).variants
 
     def store_exists(self) -> bool:
         """Return whether there is a store now, without opening it."""
@@ -139,6 +153,7 @@ class OpenJob:
             self.options.draw,
             self.options.prompts_by_class,
             self.options.class_names,
+            self.options.background,
         )
         for stored in (self.store.recipe, *self.store.mixed) if self.store else ():
             if stored.fingerprint == recipe.fingerprint:
@@ -191,6 +206,8 @@ def _check(options: GenerateOptions) -> None:
             raise ValueError(f"{name} is {value}: give a whole number of at least 1")
     if options.balance is not None and options.all_prompts:
         raise ValueError("balance needs per_image: with all_prompts a source has one counterpart for each prompt")
+    if options.background is not None:
+        check_color(options.background)
     for name, allowed in (("encoding", tuple(ENCODINGS)), ("draw", DRAWS)):
         if getattr(options, name) not in (None, *allowed):
             raise ValueError(f"{name} {getattr(options, name)!r}: give one of {', '.join(allowed)}")

@@ -53,6 +53,9 @@ class GenerateOptions:
         draw: How the prompts of each source are drawn: "without_replacement", so that no prompt comes twice before all
             were used, or "with_replacement", as in Algorithm 1 of the paper.
         allow_mixed: Continue a store that was made with other parameters.
+        exclude: Patterns of keys that are left out, see `albu_diffusemix.datasets.Selection`.
+        background: Color such as "#ffffff" that transparent parts of sources are composed over; None drops their alpha.
+        changed: Look at the sources that the store knows, and make again those whose pixels differ by now.
         modules: Modules to import first in every process, because they register backends.
 
     Examples:
@@ -87,6 +90,9 @@ class GenerateOptions:
     base_seed: int | None = None
     draw: Draw | None = None
     allow_mixed: bool = False
+    exclude: tuple[str, ...] = ()
+    background: str | None = None
+    changed: bool = False
     modules: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +103,8 @@ class GenerateOptions:
     def from_json(cls: type[Options], fields: dict[str, Any]) -> Options:  # noqa: PYI019  Python 3.10 has no Self
         """Return the options that `to_json` returned."""
         paths = {name: Path(fields[name]) for name in ("data", "store_path")}
-        lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules") if fields[name] is not None}
+        listed = ("prompts", "shard", "exclude", "modules")
+        lists = {name: tuple(fields[name]) for name in listed if fields[name] is not None}
         by_class = fields["prompts_by_class"]
         tuples = None if by_class is None else {label: tuple(prompts) for label, prompts in by_class.items()}
         return cls(**{**fields, **paths, **lists, "prompts_by_class": tuples})

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
-from albu_diffusemix.datasets import SourceFile, spread
+from albu_diffusemix.datasets import Selection, SourceFile, spread
+from albu_diffusemix.generate.changed import Changed, find_changed
 from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.sheet import SHOWN
@@ -63,6 +64,8 @@ class Plan(NamedTuple):
         expected: The sources whose counterparts the store is to have when the run has ended, made or failed.
         classes: Counts of each class of the shard, by label; None is the label of sources without.
         labels: Those of all sources in the data set.
+        selection: What was passed over when the sources were looked for.
+        changed: Which sources have other pixels than the store's counterparts were made from, if that was asked for.
 
     """
 
@@ -78,6 +81,8 @@ class Plan(NamedTuple):
     expected: list[SourceFile]
     classes: dict[str | None, ClassCounts]
     labels: frozenset[str]
+    selection: Selection
+    changed: Changed
 
     @property
     def options(self) -> ResolvedOptions:
@@ -90,15 +95,16 @@ class Plan(NamedTuple):
         return max(1, self.pending // max(1, len(self.sources)))
 
 
-def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
+def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection) -> Plan:
     """Compare the sources of a data set with the job's store."""
     in_shard = [source for source in everything if _belongs(source.key, job.options.shard)]
+    changed = find_changed(job, in_shard) if job.options.changed else Changed({}, 0, 0)
     left: list[SourceFile] = []
     expected: list[SourceFile] = []
     classes: defaultdict[str | None, ClassCounts] = defaultdict(ClassCounts)
     pending = 0
     for source in in_shard:
-        missing = job.find_missing(source)
+        missing = job.find_missing(source, changed.images.get(source.key))
         classes[source.label].add(missing)
         if missing.variants and len(left) >= (job.options.limit or sys.maxsize):
             continue
@@ -110,7 +116,7 @@ def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
     shown = spread(in_shard, SHOWN)
     wanted, present, failed = (sum(map(attrgetter(name), classes.values())) for name in ("wanted", "present", "failed"))
     counts = (len(everything), len(in_shard), wanted, present, failed, pending)
-    return Plan(job, left, *counts, shown, expected, dict(classes), labels)
+    return Plan(job, left, *counts, shown, expected, dict(classes), labels, selection, changed)
 
 
 def _belongs(key: str, shard: tuple[int, int]) -> bool:

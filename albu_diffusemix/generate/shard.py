@@ -43,8 +43,8 @@ def make_shard(job: OpenJob, sources: Iterable[SourceFile | None], reporter: Rep
         ahead = prepare_ahead(
             readers,
             _looked_at_again(job, sources),
-            lambda source: job.find_missing(source).variants,
-            job.options.size,
+            job.look_up,
+            job.options,
             depth,
             stop,
         )

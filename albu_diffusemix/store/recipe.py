@@ -12,7 +12,7 @@ __all__ = ["Recipe", "describe_differences", "is_known", "made_with", "plain"]
 
 _ABSENT = "nothing"
 _MOST_DIFFERENCES = 10
-_WHERE_ABSENT = {"draw": "with_replacement", "prompts_by_class": None, "class_names": None}
+_WHERE_ABSENT = {"draw": "with_replacement", "prompts_by_class": None, "class_names": None, "background": None}
 """What made the bytes before a recipe could say so."""
 
 
@@ -33,6 +33,8 @@ class Recipe:
         similarity: Options of the filter by likeness to the source; None for no such filter.
         draw: How each source's prompts are drawn: "with_replacement", as in Algorithm 1 of the paper, or
             "without_replacement", so that no prompt comes twice before all were used.
+        background: Color such as "#ffffff" that transparent parts of the sources were composed over; None where their
+            alpha was dropped.
 
     """
 
@@ -46,6 +48,7 @@ class Recipe:
     draw: str = "with_replacement"
     prompts_by_class: Mapping[str, tuple[str, ...]] | None = None
     class_names: Mapping[str, str] | None = None
+    background: str | None = None
 
     @property
     def every_prompt(self) -> tuple[str, ...]:
