@@ -161,16 +161,18 @@ def test_no_more_sources_are_read_ahead_than_allowed(data):
             assert len(taken) <= number + 3
 
 
-def test_after_a_stop_no_more_sources_are_looked_up(data):
+def test_after_a_stop_no_more_sources_are_looked_up(data, store):
+    options = ResolvedOptions(data, store, size=SIZE)
     files = [SourceFile(str(path), path.name) for path in sorted(data.rglob("*.png"))]
     looked_up, stop = [], threading.Event()
 
-    def look_up(file):
-        looked_up.append(file)
+    def look_up(file, image):
+        if image is None:
+            looked_up.append(file)
         return [Variant("0000", "snowy")]
 
     with Readers(2) as readers:
-        prepared = prepare_ahead(readers, files, look_up, SIZE, 3, stop)
+        prepared = prepare_ahead(readers, files, look_up, options, 3, stop)
         next(prepared)
         stop.set()
         assert list(prepared) == []
