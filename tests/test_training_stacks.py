@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import albumentations as A
+import datasets
 import numpy as np
 import pytest
 from training_ranks import EPOCHS, LENGTH, RANKS, stacks
@@ -39,7 +40,7 @@ def test_all_draws_of_ours_differ_whatever_seeds_the_workers(answers, stack):
     assert len(set(ours)) == len(ours) == EPOCHS * LENGTH
 
 
-@pytest.mark.parametrize("stack", [stack for stack in stacks(0) if "ours" in stack or stack == "plain DDP"])
+@pytest.mark.parametrize("stack", [stack for stack in stacks(0) if "ours" in stack])
 def test_all_native_draws_differ_where_our_init_function_is_called_last(answers, stack):
     native = [brightness for rank in answers for _, brightness in rank[stack][0]]
     assert len(set(native)) == len(native) == EPOCHS * LENGTH
@@ -77,6 +78,21 @@ def test_processes_that_are_not_workers_of_a_loader_draw_their_own_numbers(used_
         alphas_of(pipeline)
     draws = [*drawn_after_a_fork(pipeline), *drawn_after_a_fork(pipeline), *alphas_of(pipeline)]
     assert len(set(draws)) == len(draws)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # datasets forks where threads run
+def test_the_processes_of_a_map_draw_their_own_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
+    pipeline = A.Compose([FractalBlend(alpha_range=(0, 1), p=1)])
+
+    def augment(row):
+        with trace() as calls:
+            pipeline(image=IMAGE)
+        return {**row, "alpha": calls[0].params["alpha"]}
+
+    numbers = datasets.Dataset.from_dict({"number": list(range(LENGTH))})
+    drawn = numbers.map(augment, num_proc=2, new_fingerprint="drawn")["alpha"]
+    assert len(set(drawn)) == LENGTH
 
 
 def test_a_seeded_pipeline_draws_the_same_in_every_process():

@@ -25,8 +25,8 @@ class GenerateOptions:
     `ResolvedOptions` hold.
 
     Attributes:
-        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`.
-        store_path: Folder of the store, new or to be continued.
+        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`; a string becomes a path.
+        store_path: Folder of the store, new or to be continued; a string becomes a path.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.
         per_image: Counterparts for each source, each with a prompt drawn at random (Algorithm 1 of the paper).
@@ -80,6 +80,10 @@ class GenerateOptions:
     draw: Draw | None = None
     allow_mixed: bool = False
     modules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("data", "store_path"):
+            object.__setattr__(self, name, Path(getattr(self, name)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as plain JSON values, with absolute paths."""
