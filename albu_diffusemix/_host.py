@@ -102,14 +102,23 @@ def call_findings() -> dict[str, Any]:
 
 
 def worker_seed() -> int | None:
-    """Return torch's seed in this DataLoader worker; None in any other process, or where torch is not loaded.
+    """Return a seed for this DataLoader worker and rank; None in any other process, or where torch is not loaded.
 
-    It is read from torch itself: frameworks put the rank into it, and leave that of `get_worker_info` as it was.
+    It is torch's own seed: some frameworks put the rank into it, and leave that of `get_worker_info` as it was. Others
+    leave both alike on all ranks, so the rank is added, above the 64 bits of torch's seed.
     """
     data = sys.modules.get("torch.utils.data")
     if data is None or data.get_worker_info() is None:
         return None
-    return int(sys.modules["torch"].initial_seed())
+    return int(sys.modules["torch"].initial_seed()) + (_rank() << 64)
+
+
+def _rank() -> int:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    told = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # in spawned workers
+    return int(told) if told.isdecimal() else 0
 
 
 class HostTransform:

@@ -10,10 +10,11 @@ import albumentations as A
 import datasets
 import numpy as np
 import pytest
+import torch
 from training_ranks import EPOCHS, LENGTH, RANKS, stacks
 
 from albu_diffusemix import FractalBlend
-from albu_diffusemix._host import HOST
+from albu_diffusemix._host import HOST, worker_seed
 from albu_diffusemix.tracing import trace
 
 IMAGE = np.zeros((1, 1, 3), np.uint8)
@@ -44,6 +45,18 @@ def test_all_draws_of_ours_differ_whatever_seeds_the_workers(answers, stack):
 def test_all_native_draws_differ_where_our_init_function_is_called_last(answers, stack):
     native = [brightness for rank in answers for _, brightness in rank[stack][0]]
     assert len(set(native)) == len(native) == EPOCHS * LENGTH
+
+
+@pytest.mark.parametrize("told", [{"RANK": "1"}, {"LOCAL_RANK": "1"}])
+def test_a_spawned_worker_learns_its_rank_from_the_environment(monkeypatch, told):
+    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: "a worker")
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    alone = worker_seed()
+    assert alone == torch.initial_seed()
+    for name, rank in told.items():
+        monkeypatch.setenv(name, rank)
+    assert worker_seed() != alone
 
 
 @pytest.mark.parametrize("stack", stacks(0))

@@ -125,6 +125,7 @@ def stacks(rank):
         "the Trainer and ours": (alike, functools.partial(loader_of, OwnTrainer)),
         "accelerate and ours": (functools.partial(set_seed, 137, device_specific=True), accelerated_loader),
         "timm and ours": (by_rank, functools.partial(plain_loader, timm)),
+        "ours in place of the framework's": (alike, functools.partial(plain_loader, worker_init_fn)),
         "plain DDP and ours": (by_rank, functools.partial(plain_loader, worker_init_fn)),
     }
 
