@@ -11,9 +11,10 @@ import random
 import sys
 import warnings
 import zlib
+from collections.abc import Iterator
 from contextvars import ContextVar
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,7 @@ __all__ = [
     "HostTransform",
     "ImageOnlyTransform",
     "call_data",
+    "call_findings",
     "installed_version",
     "worker_seed",
 ]
@@ -78,23 +80,45 @@ def installed_version(name: str) -> str | None:
 
 _warn_of_two_hosts()
 
-_call_data: ContextVar[dict[str, Any]] = ContextVar("albu_diffusemix_call_data")
+
+class _Call(NamedTuple):
+    data: dict[str, Any]
+    findings: dict[str, Any]
+
+
+_call: ContextVar[_Call | None] = ContextVar("albu_diffusemix_call", default=None)
 
 
 def call_data() -> dict[str, Any]:
     """Return the data of the call under way, by the names that the caller used; empty outside of a call."""
-    return _call_data.get({})
+    call = _call.get()
+    return {} if call is None else call.data
+
+
+def call_findings() -> dict[str, Any]:
+    """Return where to put what only the work of a call finds out: the records of the call will say it too."""
+    call = _call.get()
+    return {} if call is None else call.findings
 
 
 def worker_seed() -> int | None:
-    """Return torch's seed in this DataLoader worker; None in any other process, or where torch is not loaded.
+    """Return a seed for this DataLoader worker and rank; None in any other process, or where torch is not loaded.
 
-    It is read from torch itself: frameworks put the rank into it, and leave that of `get_worker_info` as it was.
+    It is torch's own seed: some frameworks put the rank into it, and leave that of `get_worker_info` as it was. Others
+    leave both alike on all ranks, so the rank is added, above the 64 bits of torch's seed.
     """
     data = sys.modules.get("torch.utils.data")
     if data is None or data.get_worker_info() is None:
         return None
-    return int(sys.modules["torch"].initial_seed())
+    return int(sys.modules["torch"].initial_seed()) + (_rank() << 64)
+
+
+def _rank() -> int:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    told = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # in spawned workers
+    return int(told) if told.isdecimal() else 0
 
 
 class HostTransform:
@@ -105,6 +129,11 @@ class HostTransform:
 
     p: float
     py_random: random.Random
+    params: Any
+    applied_config: dict[str, Any]
+    deterministic: bool
+    replay_mode: bool
+    save_key: str
     _is_seeded = False
     _process: int | None = None
 
@@ -136,12 +165,34 @@ class HostTransform:
 
     def apply_with_params(self, params: Any, *args: Any, **data: Any) -> dict[str, Any]:
         """Apply, with the caller's data within reach, for what must not travel through copied parameters."""
-        token = _call_data.set(data)
+        call = _Call(data, {})
+        token = _call.set(call)
         try:
             result: dict[str, Any] = super().apply_with_params(params, *args, **data)  # type: ignore[misc]
         finally:
-            _call_data.reset(token)
+            _call.reset(token)
+        if call.findings and not self.replay_mode:
+            self._complete_records(params, call)
         return result
+
+    def _complete_records(self, params: Any, call: _Call) -> None:
+        """Add what was found to the records of this call, which the hosts make before it is applied."""
+        for record in self._records(params, call.data):
+            record.update(call.findings)
+        if HOST == "albumentationsx" and self.applied_config:
+            self.applied_config.update(self.applied_arguments({**params.params, **call.findings}))
+
+    def _records(self, params: Any, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        replay = data.get(self.save_key, {}).get(id(self)) if self.deterministic else None
+        if HOST == "albumentations":
+            yield params
+            if replay is not None:
+                yield replay
+            return
+        if self.params:  # empty where nothing is recorded
+            yield self.params["params"]
+        if replay is not None:
+            yield replay[-1]["params"]
 
     def apply_to_volumes(self, volumes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
         """Apply to each volume of a stack of any length."""

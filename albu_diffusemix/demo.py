@@ -29,9 +29,7 @@ def demo_photographs() -> list[tuple[str, NDArray[np.uint8]]]:
     try:
         from skimage import data  # noqa: PLC0415  an extra, needed by the demonstration alone
     except ImportError as error:
-        raise ValueError(
-            "the demo's photographs come with scikit-image: pip install 'albu-diffusemix[demo]'"
-        ) from error
+        raise ValueError("the demo's photographs come with scikit-image: pip install scikit-image") from error
     return [(name, fit(getattr(data, name)(), LONGEST_SIDE)) for name in PHOTOGRAPHS]
 
 

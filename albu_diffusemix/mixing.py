@@ -7,8 +7,9 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from albu_diffusemix._host import HostTransform, call_data
+from albu_diffusemix._host import HostTransform, call_data, call_findings
 from albu_diffusemix.backends import BackendSpec, Counterpart, Request, shared_backend
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import (
@@ -103,8 +104,12 @@ class CounterpartMixin:
         }
 
     def applied_hybrid(self, params: dict[str, Any]) -> dict[str, Any]:
-        prompt = params["prompt"]
-        return {"mask_types": (params["mask_type"],), **({} if prompt is None else {"prompts": (prompt,)})}
+        prompt, variant = params["prompt"], params.get("variant")
+        return {
+            "mask_types": (params["mask_type"],),
+            **({"prompts": (prompt,)} if isinstance(prompt, str) else {}),
+            **({"backend": {**self.backend, "variant": variant}} if isinstance(variant, str) else {}),  # type: ignore[dict-item]
+        }
 
     def pieces(self, images: list[Image], params: dict[str, Any]) -> list[list[Piece] | None]:
         """Return the pieces of each image's hybrid; None for an image without a counterpart."""
@@ -122,13 +127,20 @@ class CounterpartMixin:
 
     def _parts_from_backend(self, images: list[Image], boxes: list[Box], params: dict[str, Any]) -> list[Image | None]:
         asked = [place for place, box in enumerate(boxes) if box[0] < box[2] and box[1] < box[3]]
-        requests = [
-            Request(to_rgb(images[place]), params["prompt"], params["seed"], params["key"], boxes[place])
-            for place in asked
-        ]
-        counterparts = shared_backend(self.backend).generate(requests) if requests else []
+        if not asked:
+            return [_answered(None, image, box) for image, box in zip(images, boxes, strict=True)]
+        counterparts = self.ask(params, [(to_rgb(images[place]), boxes[place]) for place in asked])
+        _record_taken(counterparts, params)
         answers = dict(zip(asked, counterparts, strict=True))
         return [_answered(answers.get(place), image, boxes[place]) for place, image in enumerate(images)]
+
+    def ask(self, params: dict[str, Any], wanted: list[tuple[NDArray[np.uint8], Box]]) -> list[Counterpart]:
+        """Ask the backend for what was drawn, or what a record says was taken, of each RGB image and box."""
+        backend = shared_backend(self.backend)
+        # A prompt that was not chosen among several only tells what was taken, and is not asked for in a replay.
+        prompt = params["prompt"] if self.prompts or backend.prompts else None
+        seed, key, variant = params["seed"], params["key"], params.get("variant")
+        return backend.generate([Request(image, prompt, seed, key, box, variant) for image, box in wanted])
 
     def _parts_of_given(self, given: Any, images: list[Image], boxes: list[Box]) -> list[Image | None]:
         if not isinstance(given, np.ndarray):
@@ -185,6 +197,22 @@ class FractalMixin:
             matched = part if part.shape == piece.shape else match_format(part, piece)
             fractal_blend(piece, matched, params["alpha"], out=crop(out, box))
         return out
+
+
+def _record_taken(counterparts: list[Counterpart], params: dict[str, Any]) -> None:
+    """Say in the call's parameters which counterparts were taken of those that a store has: prompt and variant.
+
+    For a batch that took several, they are lists of those of its images that found one.
+    """
+    taken = [counterpart for counterpart in counterparts if counterpart.variant is not None]
+    if taken:
+        found = {name: _one_or_all([getattr(each, name) for each in taken]) for name in ("prompt", "variant")}
+        params.update(found)
+        call_findings().update(found)
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else values
 
 
 def _answered(counterpart: Counterpart | None, image: Image, box: Box) -> Image | None:

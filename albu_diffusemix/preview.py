@@ -9,10 +9,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from albu_diffusemix.backends import BackendSpec, Request, shared_backend
+from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.contact_sheet import Cell, draw_sheet
 from albu_diffusemix.fractals import shared_library
-from albu_diffusemix.functional import to_rgb
+from albu_diffusemix.functional import to_rgb, whole_box
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.mixing import CounterpartMixin, FractalMixin
 from albu_diffusemix.regular_files import read_text
@@ -152,13 +152,13 @@ def _concat_cells(call: TracedCall) -> list[Cell]:
     transform, image, params = cast("CounterpartMixin", call.transform), call.image, call.params
     height, width = image.shape[:2]
     mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
-    whole = Request(to_rgb(image), params["prompt"], params["seed"], params["key"], (0, 0, width, height))
-    [counterpart] = shared_backend(transform.backend).generate([whole])
+    source = to_rgb(image)
+    [counterpart] = transform.ask(params, [(source, whole_box(image))])
     black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
     shape = mask.hybrid(black, white, transform.seam_width, mask_params)
     if counterpart.image is None:
         return [Cell(None, counterpart.status), Cell(shape, params["mask_type"]), NOTHING]
-    hybrid = mask.hybrid(whole.image, counterpart.image, transform.seam_width, mask_params)
+    hybrid = mask.hybrid(source, counterpart.image, transform.seam_width, mask_params)
     return [Cell(counterpart.image, counterpart.prompt), Cell(shape, params["mask_type"]), Cell(hybrid, "")]
 
 

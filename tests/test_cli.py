@@ -56,7 +56,7 @@ def test_the_demo_repeats_itself(tmp_path):
 def test_the_demo_without_its_photographs_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     assert main(["demo", "-o", str(tmp_path)]) == 2
-    assert "pip install 'albu-diffusemix[demo]'" in capsys.readouterr().err
+    assert "pip install scikit-image" in capsys.readouterr().err
 
 
 def test_preview_shows_a_folder_through_a_pipeline_file(folder, pipeline_file, tmp_path, capsys):

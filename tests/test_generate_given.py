@@ -102,6 +102,12 @@ def test_a_new_store_has_the_defaults(data, store):
     assert resolved.similarity is None
 
 
+def test_paths_may_be_given_as_strings(data, store):
+    options = GenerateOptions(str(data), str(store))
+    assert options == GenerateOptions(data, store)
+    assert GenerateOptions.from_json(options.to_json()) == options
+
+
 def test_without_a_backend_a_new_store_is_procedural_and_that_is_said(data, store, capsys):
     assert main(["generate", str(data), "-o", str(store), "--size", "32"]) == 0
     assert "Backend: procedural" in capsys.readouterr().out

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import albumentations as A
+import datasets
 import numpy as np
 import pytest
+import torch
 from training_ranks import EPOCHS, LENGTH, RANKS, stacks
 
 from albu_diffusemix import FractalBlend
-from albu_diffusemix._host import HOST
+from albu_diffusemix._host import HOST, worker_seed
 from albu_diffusemix.tracing import trace
 
 IMAGE = np.zeros((1, 1, 3), np.uint8)
@@ -33,16 +35,33 @@ def answers(tmp_path_factory):
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(RANKS)]
 
 
-@pytest.mark.parametrize("stack", stacks(0))
+IN_PLACE = "ours in place of the framework's"
+HOSTS_STACKS = [stack for stack in stacks(0) if HOST == "albumentations" or stack != IN_PLACE]
+"""AlbumentationsX seeds its workers itself, from torch's seed alone."""
+
+
+@pytest.mark.parametrize("stack", HOSTS_STACKS)
 def test_all_draws_of_ours_differ_whatever_seeds_the_workers(answers, stack):
     ours = [alpha for rank in answers for alpha, _ in rank[stack][0]]
     assert len(set(ours)) == len(ours) == EPOCHS * LENGTH
 
 
-@pytest.mark.parametrize("stack", [stack for stack in stacks(0) if "ours" in stack or stack == "plain DDP"])
+@pytest.mark.parametrize("stack", [stack for stack in HOSTS_STACKS if "ours" in stack])
 def test_all_native_draws_differ_where_our_init_function_is_called_last(answers, stack):
     native = [brightness for rank in answers for _, brightness in rank[stack][0]]
     assert len(set(native)) == len(native) == EPOCHS * LENGTH
+
+
+@pytest.mark.parametrize("told", [{"RANK": "1"}, {"LOCAL_RANK": "1"}])
+def test_a_spawned_worker_learns_its_rank_from_the_environment(monkeypatch, told):
+    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: "a worker")
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    alone = worker_seed()
+    assert alone == torch.initial_seed()
+    for name, rank in told.items():
+        monkeypatch.setenv(name, rank)
+    assert worker_seed() != alone
 
 
 @pytest.mark.parametrize("stack", stacks(0))
@@ -77,6 +96,22 @@ def test_processes_that_are_not_workers_of_a_loader_draw_their_own_numbers(used_
         alphas_of(pipeline)
     draws = [*drawn_after_a_fork(pipeline), *drawn_after_a_fork(pipeline), *alphas_of(pipeline)]
     assert len(set(draws)) == len(draws)
+
+
+@pytest.mark.skipif(HOST != "albumentations", reason="AlbumentationsX hands our transforms its own numbers")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # datasets forks where threads run
+def test_the_processes_of_a_map_draw_their_own_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
+    pipeline = A.Compose([FractalBlend(alpha_range=(0, 1), p=1)])
+
+    def augment(row):
+        with trace() as calls:
+            pipeline(image=IMAGE)
+        return {**row, "alpha": calls[0].params["alpha"]}
+
+    numbers = datasets.Dataset.from_dict({"number": list(range(LENGTH))})
+    drawn = numbers.map(augment, num_proc=2, new_fingerprint="drawn")["alpha"]
+    assert len(set(drawn)) == LENGTH
 
 
 def test_a_seeded_pipeline_draws_the_same_in_every_process():

@@ -5,15 +5,19 @@ Run as `python training_ranks.py RANK FOLDER`; the answers lie in FOLDER/RANK.js
 
 import functools
 import json
+import os
 import random
 import sys
+import warnings
 from pathlib import Path
 
 import albumentations as A
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
-from transformers.trainer_utils import seed_worker
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
+from transformers import Trainer, TrainingArguments
 
 from albu_diffusemix import FractalBlend, worker_init_fn
 from albu_diffusemix.tracing import trace
@@ -46,33 +50,81 @@ def put_rank_into_torchs_seed(worker_id, rank):
     )
 
 
-def both(worker_id, theirs):
-    theirs(worker_id)
-    worker_init_fn(worker_id)
+PAGE = (Path(__file__).parents[1] / "docs/training.md").read_text()
+names: dict = {}
+exec(PAGE.split("```python\n")[1].split("```")[0], names)  # noqa: S102  the page is ours
+both, OwnTrainer, seeding_of_timm = names["both"], names["OwnTrainer"], names["seeding"]
 
 
-def draw(seed, init):
-    for seeded in (random.seed, np.random.seed, torch.manual_seed):
-        seeded(seed)
+def init_as_timm(worker_id, worker_seeding):
+    """As timm's `create_loader` starts a worker, where `worker_seeding` is a function."""
+    info = get_worker_info()
+    assert info.id == worker_id
+    seed = worker_seeding(info)
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def stay_as_they_are(items):
+    return items
+
+
+def plain_loader(init):
     dataset = Drawn()
     sampler = DistributedSampler(dataset, shuffle=False)
-    loader = DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=WORKERS, worker_init_fn=init)
-    return [pair for _ in range(EPOCHS) for pair in loader]
+    return DataLoader(
+        dataset, 1, sampler=sampler, num_workers=WORKERS, worker_init_fn=init, collate_fn=stay_as_they_are
+    )
+
+
+def accelerated_loader():
+    loader = DataLoader(
+        Drawn(), shuffle=True, num_workers=WORKERS, worker_init_fn=worker_init_fn, collate_fn=stay_as_they_are
+    )
+    return Accelerator(cpu=True).prepare(loader)
+
+
+def loader_of(trainer):
+    arguments = TrainingArguments(
+        output_dir="trained",
+        use_cpu=True,
+        per_device_train_batch_size=1,
+        dataloader_num_workers=WORKERS,
+        remove_unused_columns=False,
+        report_to=[],
+    )
+    model = torch.nn.Linear(1, 1)
+    return trainer(model, arguments, stay_as_they_are, Drawn()).get_train_dataloader()
+
+
+def draw(seed, make_loader):
+    seed()
+    loader = make_loader()
+    return [pair for _ in range(EPOCHS) for [pair] in loader]
 
 
 def stacks(rank):
     lightning = functools.partial(put_rank_into_torchs_seed, rank=rank)
-    trainer = functools.partial(seed_worker, num_workers=WORKERS, rank=rank)
+    timm = functools.partial(init_as_timm, worker_seeding=seeding_of_timm)
+    alike, by_rank = functools.partial(set_seed, 137), functools.partial(set_seed, 137 + rank)
     return {
-        "lightning": (137, lightning),
-        "lightning and ours": (137, functools.partial(both, theirs=lightning)),
-        "the Trainer": (137, trainer),
-        "the Trainer and ours": (137, functools.partial(both, theirs=trainer)),
-        "plain DDP": (137 + rank, worker_init_fn),
+        "lightning": (alike, functools.partial(plain_loader, lightning)),
+        "lightning and ours": (alike, functools.partial(plain_loader, functools.partial(both, theirs=lightning))),
+        "the Trainer": (alike, functools.partial(loader_of, Trainer)),
+        "the Trainer and ours": (alike, functools.partial(loader_of, OwnTrainer)),
+        "accelerate and ours": (functools.partial(set_seed, 137, device_specific=True), accelerated_loader),
+        "timm and ours": (by_rank, functools.partial(plain_loader, timm)),
+        "ours in place of the framework's": (alike, functools.partial(plain_loader, worker_init_fn)),
+        "plain DDP and ours": (by_rank, functools.partial(plain_loader, worker_init_fn)),
     }
 
 
 def main(rank, folder):
+    warnings.simplefilter("ignore", UserWarning)  # accelerate's, of the number of threads
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE=str(RANKS), LOCAL_RANK=str(rank), MASTER_ADDR="localhost", MASTER_PORT="0"
+    )
+    os.chdir(folder)
     torch.distributed.init_process_group(
         "gloo", store=torch.distributed.FileStore(str(folder / "ranks"), RANKS), rank=rank, world_size=RANKS
     )

@@ -8,7 +8,9 @@ import importlib
 import inspect
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -33,7 +35,16 @@ BackendSpec: TypeAlias = str | Mapping[str, Any]
 Status = Literal["ok", "blank", "nonfinite", "nsfw", "missing"]
 
 
-class Request(NamedTuple):
+class _RequestFields(NamedTuple):
+    image: NDArray[np.uint8]
+    prompt: str | None
+    seed: int
+    key: str | None
+    box: Box
+    variant: str | None
+
+
+class Request(_RequestFields):
     """What a counterpart is made from.
 
     Attributes:
@@ -41,15 +52,28 @@ class Request(NamedTuple):
         prompt: The effect to apply; None lets the backend choose one of its own, by `seed`.
         seed: Decides everything random in the counterpart; at least 0.
         key: Name of the source in its data set, or None where it has no name.
-        box: The part of the counterpart that will be used, `(x_min, y_min, x_max, y_max)`, upper ends excluded.
+        box: The part of the counterpart that will be used, `(x_min, y_min, x_max, y_max)`, upper ends excluded; the
+            whole image unless given.
+        variant: Which of the image's counterparts in a store to take, if there is one of that name; None leaves the
+            choice to `seed`.
 
     """
 
-    image: NDArray[np.uint8]
-    prompt: str | None
-    seed: int
-    key: str | None
-    box: Box
+    __slots__ = ()
+
+    def __new__(  # noqa: D102, PYI034  described above; Python 3.10 has no Self
+        cls,
+        image: NDArray[np.uint8],
+        prompt: str | None,
+        seed: int,
+        key: str | None = None,
+        box: Box | None = None,
+        variant: str | None = None,
+    ) -> "Request":
+        if box is None:
+            height, width = (*np.shape(image), 0, 0)[:2]  # what is not an image is refused by the backend
+            box = (0, 0, width, height)
+        return super().__new__(cls, image, prompt, seed, key, box, variant)
 
 
 class Counterpart(NamedTuple):
@@ -59,12 +83,14 @@ class Counterpart(NamedTuple):
         image: The requested box, `(box height, box width, 3)` uint8 RGB; None unless `status` is "ok".
         status: "ok", or why there is no image.
         prompt: The prompt that was used.
+        variant: Its name among the counterparts that a store has of the image; None where it comes from no store.
 
     """
 
     image: NDArray[np.uint8] | None
     status: Status
     prompt: str
+    variant: str | None = None
 
 
 class Backend(Protocol):
@@ -94,10 +120,12 @@ class _Entry(NamedTuple):
     extra: str | None
 
 
+_DIFFUSERS = "torch diffusers transformers accelerate"
+
 _registry: dict[str, _Entry] = {
-    "diffusers": _Entry("albu_diffusemix.backends.diffusers:Diffusers", "albu-diffusemix[diffusers]"),
-    "instruct_pix2pix": _Entry("albu_diffusemix.backends.diffusers:InstructPix2Pix", "albu-diffusemix[diffusers]"),
-    "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "albu-diffusemix[onnx]"),
+    "diffusers": _Entry("albu_diffusemix.backends.diffusers:Diffusers", _DIFFUSERS),
+    "instruct_pix2pix": _Entry("albu_diffusemix.backends.diffusers:InstructPix2Pix", _DIFFUSERS),
+    "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "onnxruntime tokenizers"),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),
     "procedural": _Entry("albu_diffusemix.backends.procedural:Procedural", None),
 }
@@ -127,7 +155,7 @@ def register_backend(name: str, target: str, extra: str | None = None) -> None:
     Args:
         name: The name for specs.
         target: Where the class is, `"package.module:Class"`; imported when a spec first asks for it.
-        extra: What to install when its import fails, as pip takes it. Default: None.
+        extra: What to install when its import fails, as pip takes it, separated by spaces. Default: None.
 
     Raises:
         ValueError: `target` is not of the form `module:Class`, or the name stands for another backend already.
@@ -203,12 +231,21 @@ def shared_backend(spec: BackendSpec) -> Backend:
     return _shared[as_written]
 
 
+_FOR_A_PATH = "for a store write {'name': 'precomputed', 'store': str(path)}"
+
+
 def _parse(spec: BackendSpec) -> tuple[str, dict[str, Any]]:
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-        raise ValueError(f"backend must be a name or a mapping with a 'name'; got {spec!r}")  # noqa: TRY004  see below
+        hint = f"; {_FOR_A_PATH}" if isinstance(spec, os.PathLike) else ""
+        raise ValueError(f"backend must be a name or a mapping with a 'name'; got {spec!r}{hint}")  # noqa: TRY004
     options = {option: value for option, value in spec.items() if option != "name"}
+    for option, value in options.items():
+        if isinstance(value, os.PathLike):
+            raise ValueError(  # noqa: TRY004  see below
+                f"{option} of backend {spec['name']!r} must be a string: {option!r}: str(path); got {value!r}"
+            )
     try:
         json.dumps(options)
     except (TypeError, ValueError) as error:
@@ -220,13 +257,16 @@ def _load(name: str) -> Any:
     if name not in _registry:
         close = difflib.get_close_matches(name, _registry, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
+        if name.endswith(".dm") or os.sep in name or (Path(name) / "store.json").is_file():
+            spec = {"name": "precomputed", "store": name}
+            hint = f"; for a store write {spec}"
         raise ValueError(f"unknown backend {name!r}; known: {', '.join(backend_names())}{hint}")
     target, extra = _registry[name]
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        install = f": pip install {extra!r}" if extra else ""
+        install = f": pip install {shlex.join(extra.split())}" if extra else ""
         raise ValueError(f"backend {name!r} needs a package that cannot be imported ({error}){install}") from error
     except AttributeError as error:
         raise ValueError(f"backend {name!r} is registered as {target!r}, but there is no {attribute!r}") from error

@@ -34,7 +34,7 @@ def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
             raise ValueError(f"{name} must be {rule.words}; got {values[name]!r}")
 
 
-def check_packages(backend: str, packages: Iterable[str], extra: str) -> None:
+def check_packages(backend: str, packages: Iterable[str]) -> None:
     """Check that packages are installed, without importing them.
 
     Raises:
@@ -44,8 +44,7 @@ def check_packages(backend: str, packages: Iterable[str], extra: str) -> None:
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ValueError(
-            f"backend {backend!r} needs {', '.join(missing)}, not installed here: "
-            f"pip install 'albu-diffusemix[{extra}]'"
+            f"backend {backend!r} needs {', '.join(missing)}, not installed here: pip install {' '.join(missing)}"
         )
 
 

@@ -28,10 +28,7 @@ def add_commands(commands: Any) -> None:
 def _export_onnx(options: argparse.Namespace) -> int:
     missing = [package for package in _PACKAGES if find_spec(package) is None]
     if missing:
-        raise ValueError(
-            f"export-onnx needs {', '.join(missing)}, not installed here: "
-            "pip install 'albu-diffusemix[onnx,onnx-export]'"
-        )
+        raise ValueError(f"export-onnx needs {', '.join(missing)}, not installed here: pip install {' '.join(missing)}")
     from albu_diffusemix.backends.onnx.export import export_onnx  # noqa: PLC0415  imports torch
 
     differences = export_onnx(

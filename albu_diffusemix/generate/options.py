@@ -25,8 +25,8 @@ class GenerateOptions:
     `ResolvedOptions` hold.
 
     Attributes:
-        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`.
-        store_path: Folder of the store, new or to be continued.
+        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`; a string becomes a path.
+        store_path: Folder of the store, new or to be continued; a string becomes a path.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.
         prompts_by_class: The effects to choose from for some classes, by label. The others have `prompts`, and none if
@@ -94,6 +94,10 @@ class GenerateOptions:
     background: str | None = None
     changed: bool = False
     modules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("data", "store_path"):
+            object.__setattr__(self, name, Path(getattr(self, name)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as plain JSON values, with absolute paths."""

@@ -202,7 +202,7 @@ class Pipeline:
         who = f"backend {self._options.backend!r}"
         if len(counterparts) != len(requests):
             raise ValueError(f"{who} gave {len(counterparts)} counterparts for {len(requests)} requests")
-        for request, (image, status, _) in zip(requests, counterparts, strict=True):
+        for request, (image, status, *_) in zip(requests, counterparts, strict=True):
             if status != "ok":
                 continue
             if not isinstance(image, np.ndarray) or image.shape != request.image.shape or image.dtype != np.uint8:

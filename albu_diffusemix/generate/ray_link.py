@@ -78,7 +78,7 @@ class RayLink(ChildProcess):
 def require_ray() -> None:
     """Raise ValueError where Ray is not installed."""
     if find_spec("ray") is None:
-        raise ValueError("the ray engine needs Ray: pip install 'albu-diffusemix[ray]'")
+        raise ValueError("the ray engine needs Ray: pip install ray")
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from albu_diffusemix.store import health, store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, advice
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
+from albu_diffusemix.store.locks import refuse_without_locks
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.readme import write_readme
@@ -54,7 +55,8 @@ class Store:
     """Counterparts on disk, by key and by pixels.
 
     A handle is small: it opens what it needs when it is first used in a process, and can be pickled, forked and copied.
-    It shows the parts that were sealed when it was first used; open it again to see later ones.
+    It shows the parts that were sealed when it was first used; open it again to see later ones. Where the system has no
+    file locks, as Windows, a store can be read; all that would write raises StoreError.
 
     Args:
         path: The store's folder. `Store.open` and `Store.create` tell at once what is wrong with it; this, when used.
@@ -109,6 +111,7 @@ class Store:
 
         """
         root = Path(path)
+        refuse_without_locks(root)
         if not (root / store_json.STORE_JSON).exists():
             _lay_out(root, recipe, provenance or {})
         return cls._recovered(root, store_json.admit(root, recipe, allow_mixed=allow_mixed), recipe)
@@ -139,6 +142,7 @@ class Store:
 
     @classmethod
     def _recovered(cls, root: Path, fields: dict[str, Any], recipe: Recipe | None = None) -> "Store":
+        refuse_without_locks(root)
         repaired = recover(root, fields)
         if repaired:
             warnings.warn(
@@ -169,6 +173,7 @@ class Store:
             StoreError: Something cannot be repaired, read or written.
 
         """
+        refuse_without_locks(Path(path))
         return health.repair(Path(path), assume_dead=assume_dead, recipe=recipe)
 
     @property
@@ -269,6 +274,7 @@ class Store:
             part_bytes: A part is sealed when it has that many bytes.
 
         """
+        refuse_without_locks(self.path)
         fields = self._now.fields
         recipe = made_with(fields, self._recipe or self.recipe)
         return Writer(self.path / PARTS, fields, recipe, check_name(label, "label"), part_bytes)
@@ -280,6 +286,7 @@ class Store:
             StoreError: It cannot be written, or a part cannot be read.
 
         """
+        refuse_without_locks(self.path)
         damaged = merge(self.path, self._now.fields)
         if damaged:
             warnings.warn(

@@ -17,6 +17,7 @@ from albu_diffusemix.store.indexing import merge
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
 from albu_diffusemix.store.parts import read_index
+from albu_diffusemix.store.read_at import read_at
 from albu_diffusemix.store.recipe import is_known
 from albu_diffusemix.store.records import Record
 
@@ -214,7 +215,7 @@ class _PartFile:
 
     def __init__(self, path: Path) -> None:
         self._handle = -1
-        self._handle = os.open(path, os.O_RDONLY)
+        self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self.size = os.fstat(self._handle).st_size
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
@@ -223,9 +224,9 @@ class _PartFile:
             close(self._handle)
 
     def read(self, offset: int, length: int) -> bytes:
-        data = os.pread(self._handle, length, offset) if offset + length <= self.size else b""
+        data = read_at(self._handle, length, offset) if offset + length <= self.size else b""
         while 0 < len(data) < length:  # network file systems may give less at once
-            more = os.pread(self._handle, length - len(data), offset + len(data))
+            more = read_at(self._handle, length - len(data), offset + len(data))
             if not more:
                 break
             data += more

@@ -1,22 +1,43 @@
-"""Who is writing: locks on open files, which the kernel drops when their process dies."""
+"""Who is writing: locks on open files, which the kernel drops when their process dies.
+
+Windows has no such locks: a store can be read there, but not written.
+"""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["EXCLUSIVE", "SHARED", "Liveness", "locked", "still_there", "try_lock"]
+from albu_diffusemix.store.files import StoreError
 
-EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
+fcntl: Any
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+__all__ = ["EXCLUSIVE", "SHARED", "Liveness", "locked", "refuse_without_locks", "still_there", "try_lock"]
+
+EXCLUSIVE, SHARED = (0, 0) if fcntl is None else (fcntl.LOCK_EX, fcntl.LOCK_SH)
 
 Liveness = Literal["alive", "dead", "unknown"]
 """Of whoever should hold a lock; unknown where the file system has no locks."""
 
 
+def refuse_without_locks(root: Path) -> None:
+    """Raise StoreError where the system has no file locks: writers could then damage each other's parts."""
+    if fcntl is None:
+        raise StoreError(
+            f"{root} cannot be written here: that needs the file locks of Linux or macOS, which this system has not. "
+            "Make and repair the store there (on Windows, in WSL), then read it here"
+        )
+
+
 def try_lock(handle: int, kind: int) -> Liveness:
     """Lock an open file if nobody else has, and tell whether somebody has: with "dead" the lock is ours."""
+    if fcntl is None:
+        return "unknown"
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -249,6 +249,8 @@ def _pax_path(payload: bytes) -> str:
 
 def _next_data(file: BinaryIO, start: int, size: int) -> int:
     """Return the first block from `start` on that lies on the disk: the holes of a sparse file may be endless."""
+    if not hasattr(os, "SEEK_DATA"):  # Windows
+        return start
     before = os.lseek(file.fileno(), 0, os.SEEK_CUR)  # the file's buffer relies on that
     try:
         at = os.lseek(file.fileno(), start, os.SEEK_DATA)

@@ -19,6 +19,7 @@ from albu_diffusemix.store.indexing import index_part
 from albu_diffusemix.store.locks import still_there
 from albu_diffusemix.store.members import END, PartRecipe, Problem, Sample, encode_recipe, scan
 from albu_diffusemix.store.part_files import INDEX, OPEN, SEALED
+from albu_diffusemix.store.read_at import read_at
 from albu_diffusemix.store.records import Part, Record
 
 __all__ = ["read_index", "repair_part", "seal_part", "untouched", "verify_part", "write_index"]
@@ -241,7 +242,7 @@ def _hash(file: BinaryIO) -> str:
     digest = xxhash.xxh3_128()
     offset = 0
     # Past the file's buffer, which does not know of what was cut off or appended since.
-    while chunk := os.pread(file.fileno(), _CHUNK, offset):
+    while chunk := read_at(file.fileno(), _CHUNK, offset):
         digest.update(chunk)
         offset += len(chunk)
     return str(digest.hexdigest())

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from albu_diffusemix.store.files import StoreError, explained
-from albu_diffusemix.store.locks import EXCLUSIVE, still_there, try_lock
+from albu_diffusemix.store.locks import EXCLUSIVE, refuse_without_locks, still_there, try_lock
 
 __all__ = ["RUNS", "hold_run", "lock_file"]
 
@@ -47,6 +47,7 @@ def hold_run(root: Path, shard: tuple[int, int], doing: str, grace: float) -> It
         StoreError: Another run has a source of this shard, or the lock cannot be made.
 
     """
+    refuse_without_locks(root)
     handle = _claim(root, shard, doing, time.monotonic() + grace)
     try:
         yield

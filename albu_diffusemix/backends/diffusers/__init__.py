@@ -105,7 +105,7 @@ class Diffusers(EditingBackend):
         pipeline_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         model_id = self._chosen_model(model_id)
-        option_rules.check_packages(self.name, PACKAGES if lora is None else (*PACKAGES, "peft"), "diffusers")
+        option_rules.check_packages(self.name, PACKAGES if lora is None else (*PACKAGES, "peft"))
         settings = read_settings(Settings, locals(), RULES)  # the arguments above, by name
         check_pipeline_kwargs(settings)
         _check_pipeline(settings)

@@ -76,7 +76,7 @@ class Onnx(EditingBackend):
         template: str | None = None,
         local_files_only: bool = False,  # noqa: FBT001, FBT002  specs give it by name
     ) -> None:
-        option_rules.check_packages("onnx", ("onnxruntime", "tokenizers"), "onnx")
+        option_rules.check_packages("onnx", ("onnxruntime", "tokenizers"))
         settings = read_settings(Settings, locals(), RULES)  # the arguments above, by name
         check_settings(settings)
         super().__init__(settings, _fingerprint(settings))

@@ -1,5 +1,6 @@
 """Counterparts that were made before, read from a store: the everyday path of training."""
 
+import os
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.backends.precomputed.matching import Explainer, Mismatch, find
+from albu_diffusemix.backends.precomputed.store_paths import filled_in
 from albu_diffusemix.functional import Box, crop
 from albu_diffusemix.jpeg import decode_box
 from albu_diffusemix.prompts import is_filled_from
@@ -32,20 +34,24 @@ class Precomputed:
     to the image. The store may be opened before a DataLoader starts its workers, by fork, spawn or forkserver.
 
     Args:
-        store: The store's folder.
+        store: The store's folder. `~` and `$NAME` in it are filled in when it is opened; a relative path is looked for
+            where the script was started.
         on_miss: What to do with an image that the store has nothing for. "error" says why; "passthrough" leaves
             the image unmixed, warns once and counts. Default: "error".
         on_mismatch: What to do where the key is there, but the pixels differ. "error" names the cause. "stretch"
             allows a stretch of the whole image, as by `A.Resize`, and decoders that differ by a grey level. It still
             refuses an image whose height and width are the source's exchanged, and the very source flipped, turned or
-            BGR; what was cropped, or flipped, turned or BGR *and* resized or decoded differently, it cannot detect.
-            Default: "error".
+            BGR; what was cropped, padded or letterboxed, or flipped, turned or BGR *and* resized or decoded
+            differently, it cannot detect. Default: "error".
+        variant: The only one of each image's counterparts to take, such as "0000", so that none is left to chance.
+            Default: None, any of them.
 
     Attributes:
         prompts: Empty: each image has its own.
 
     Raises:
-        ValueError: An option is not allowed; there is no store, it is damaged, of a newer format, or cannot be read.
+        ValueError: An option is not allowed; a name in the path is not set; there is no store, it is damaged, of a
+            newer format, or cannot be read.
 
     Examples:
         >>> from albu_diffusemix.backends.precomputed import Precomputed
@@ -57,14 +63,20 @@ class Precomputed:
 
     prompts: tuple[str, ...] = ()
 
-    def __init__(self, store: str, on_miss: Miss = "error", on_mismatch: Mismatch = "error") -> None:
+    def __init__(
+        self, store: str, on_miss: Miss = "error", on_mismatch: Mismatch = "error", variant: str | None = None
+    ) -> None:
         _check_option("on_miss", on_miss, get_args(Miss))
         _check_option("on_mismatch", on_mismatch, get_args(Mismatch))
         if not isinstance(store, str) or not store:
-            raise ValueError(f"store must be the path of a store's folder; got {store!r}")
+            hint = ": give str(path)" if isinstance(store, os.PathLike) else ""
+            raise ValueError(f"store must be the path of a store's folder; got {store!r}{hint}")
+        if not isinstance(variant, str | None):
+            raise ValueError(f"variant must be a variant's name, such as '0000', or None; got {variant!r}")  # noqa: TRY004
+        self.variant = variant
         self.on_miss = on_miss
         self.on_mismatch = on_mismatch
-        self._store = Store.open(store)
+        self._store = Store.open(filled_in(store))
 
     def __repr__(self) -> str:
         return f"Precomputed({str(self._store.path)!r}, on_miss={self.on_miss!r}, on_mismatch={self.on_mismatch!r})"
@@ -73,7 +85,8 @@ class Precomputed:
     def fingerprint(self) -> str:
         """Digest of how the counterparts were made and how one is chosen; a store that grows keeps it."""
         made = repr([recipe.to_json() for recipe in self._recipes()])
-        return f"precomputed-{VERSION}-{xxhash.xxh3_64_hexdigest(made.encode())}-{self.on_mismatch}"
+        variant = "" if self.variant is None else f"-{self.variant}"
+        return f"precomputed-{VERSION}-{xxhash.xxh3_64_hexdigest(made.encode())}-{self.on_mismatch}{variant}"
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for a prompt that nothing in the store was made with, with a list of those that are."""
@@ -101,10 +114,12 @@ class Precomputed:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Counterpart:
-        match = find(self._store, request.image, request.key, request.prompt, self.on_mismatch)
+        match = find(self._store, request.image, request.key, request.prompt, self.on_mismatch, self.variant)
         if match.records:
-            record = match.records[request.seed % len(match.records)]
-            return Counterpart(self._read(record, request), "ok", record.prompt)
+            named = [record for record in match.records if record.variant == request.variant]
+            records = named or match.records
+            record = records[request.seed % len(records)]
+            return Counterpart(self._read(record, request), "ok", record.prompt, record.variant)
         if match.missing and self.on_miss == "passthrough":
             return Counterpart(None, "missing", request.prompt or "")
         raise ValueError(self._complaint(request, missing=match.missing))
@@ -120,7 +135,7 @@ class Precomputed:
         return _resized(part, request.box)
 
     def _complaint(self, request: Request, *, missing: bool) -> str:
-        cause = Explainer(self._store).explain(request.image, request.key, request.prompt)
+        cause = Explainer(self._store).explain(request.image, request.key, request.prompt, self.variant)
         name = "the image (it was given no key)" if request.key is None else f"key {request.key!r}"
         if missing:
             sources = self._store.status().sources

@@ -63,7 +63,14 @@ class Cause(NamedTuple):
         return f"{self.what}{f' ({self.detail})' if self.detail else ''}: {self.advice}"
 
 
-def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mismatch: Mismatch = "error") -> Match:
+def find(
+    store: Store,
+    image: Pixels,
+    key: str | None,
+    prompt: str | None,
+    on_mismatch: Mismatch = "error",
+    variant: str | None = None,
+) -> Match:
     """Look up an image: by its key, or by its pixels where it has no key.
 
     Args:
@@ -73,12 +80,13 @@ def find(store: Store, image: Pixels, key: str | None, prompt: str | None, on_mi
         prompt: The only effect to look for; None takes all.
         on_mismatch: What a hit by key with other pixels is. "error": no match. "stretch": a match, unless the image
             is the source itself flipped, turned or BGR, or has the source's height and width exchanged.
+        variant: The only variant to look for; None takes all.
 
     Raises:
         StoreError: The key is not valid, or the store is damaged.
 
     """
-    records = _with_prompt(_records(store, image, key), prompt)
+    records = _wanted(_records(store, image, key), prompt, variant)
     if key is None or not records:
         return Match(records, missing=not records)
     sources = {record.source for record in records}
@@ -99,7 +107,7 @@ class Explainer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def explain(self, image: Pixels, key: str | None, prompt: str | None = None) -> Cause:
+    def explain(self, image: Pixels, key: str | None, prompt: str | None = None, variant: str | None = None) -> Cause:
         """Return the cause for one image; the arguments are those of `find`.
 
         Raises:
@@ -107,8 +115,10 @@ class Explainer:
 
         """
         records = _records(self._store, image, key)
-        if records and not _with_prompt(records, prompt):
+        if records and not _wanted(records, prompt, None):
             return _other_prompts(records, prompt)
+        if records and not _wanted(records, prompt, variant):
+            return _other_variants(records, variant)
         if records:
             by_pixels = self._store.variants_by_pixels(Source.of(image).pixels)
             return _wrong_key(key, by_pixels[0]) if by_pixels else _other_pixels(image, records[-1].source)
@@ -193,8 +203,10 @@ def _records(store: Store, image: Pixels, key: str | None) -> list[Record]:
     return store.variants_by_pixels(Source.of(image).pixels) if key is None else store.variants(key)
 
 
-def _with_prompt(records: list[Record], prompt: str | None) -> list[Record]:
-    return records if prompt is None else [record for record in records if is_filled_from(record.prompt, prompt)]
+def _wanted(records: list[Record], prompt: str | None, variant: str | None) -> list[Record]:
+    if prompt is not None:
+        records = [record for record in records if is_filled_from(record.prompt, prompt)]
+    return records if variant is None else [record for record in records if record.variant == variant]
 
 
 def _same(sources: set[Source], image: Pixels) -> set[Source]:
@@ -218,6 +230,14 @@ def _other_prompts(records: list[Record], prompt: str | None) -> Cause:
         f"its counterparts have other prompts than {prompt!r}",
         ", ".join(sorted({record.prompt for record in records})),
         "leave prompts=None to take what each image has, or generate with --all-prompts",
+    )
+
+
+def _other_variants(records: list[Record], variant: str | None) -> Cause:
+    return Cause(
+        f"it has no such counterpart of the variant {variant!r}",
+        f"it has {', '.join(repr(record.variant) for record in records)}",
+        "leave 'variant' out of the backend's spec to take any of them",
     )
 
 
