@@ -10,7 +10,7 @@ from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.image_headers import declared_size
 from albu_diffusemix.regular_files import open_regular
 
-__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read_image", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "decode_image", "find_images", "read_image", "write_image"]
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -56,17 +56,39 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with open_regular(path) as file:
             data = file.read()
-        width, height = declared_size(data)
-        if width * height > MOST_PIXELS:
-            raise ValueError(
-                f"{str(path)!r} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}"
-            )
-        return _decoded(data, path)
     except MemoryError as error:
-        raise ValueError(f"{str(path)!r} is too large: it does not fit in memory; {_LARGE}") from error
+        raise _too_large(repr(str(path))) from error
+    return decode_image(data, repr(str(path)))
 
 
-def _decoded(data: bytes, path: Path) -> NDArray[np.uint8]:
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode an image file, as `read_image` does.
+
+    Args:
+        data: The bytes of the file.
+        name: What to call it in messages.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: As `read_image`.
+
+    """
+    width, height = declared_size(data)
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{name} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}")
+    try:
+        return _decoded(data, name)
+    except MemoryError as error:
+        raise _too_large(name) from error
+
+
+def _too_large(name: str) -> ValueError:
+    return ValueError(f"{name} is too large: it does not fit in memory; {_LARGE}")
+
+
+def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
     reason = f"it is damaged, or not {', '.join(IMAGE_SUFFIXES)}"
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
@@ -75,7 +97,7 @@ def _decoded(data: bytes, path: Path) -> NDArray[np.uint8]:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
     if decoded is None:
-        raise ValueError(f"{str(path)!r} is not a readable image: {reason}")
+        raise ValueError(f"{name} is not a readable image: {reason}")
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 

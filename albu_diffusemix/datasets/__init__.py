@@ -1,45 +1,59 @@
-"""What counterparts are made from and compared with: a folder of images, a manifest, or a data set in Python."""
+"""What counterparts are made from and compared with: one function opens a data set, whatever it consists of."""
 
 from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from albu_diffusemix.datasets.arrays import ARRAY_SUFFIXES, array_column, array_rows
 from albu_diffusemix.datasets.folder import files_in_folder
-from albu_diffusemix.datasets.items import Item, SourceFile, sort_by_key
+from albu_diffusemix.datasets.hugging_face import HUB, hub_files, is_saved, saved_files
+from albu_diffusemix.datasets.id_tables import files_in_id_table
+from albu_diffusemix.datasets.items import DATA_SUFFIXES, Item, SourceFile, sort_by_key
 from albu_diffusemix.datasets.manifest import files_in_manifest
 from albu_diffusemix.datasets.objects import ObjectDataset, import_dataset
+from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns, Row
+from albu_diffusemix.datasets.tables import TABLE_SUFFIXES, image_column, table_rows
+from albu_diffusemix.datasets.tars import TAR_SUFFIX, expand_braces, tar_rows
 from albu_diffusemix.keys import normalise_key
 
-__all__ = ["Dataset", "Item", "SourceFile", "find_sources", "open_data", "spread"]
+__all__ = ["NO_COLUMNS", "Columns", "Dataset", "Item", "SourceFile", "find_sources", "is_data", "open_data", "spread"]
 
 Dataset: TypeAlias = list[SourceFile] | ObjectDataset
 
 Element = TypeVar("Element")
 
 
-def open_data(data: str, store_path: Path | None = None) -> Dataset:
+def open_data(data: str, store_path: Path | None = None, columns: Columns = NO_COLUMNS) -> Dataset:
     """Open what the command line calls DATA; no image is read yet.
 
     Args:
-        data: A folder, searched with its sub-folders; a manifest, see `albu_diffusemix.datasets.manifest`; or
-            `module:attribute`, see `albu_diffusemix.datasets.objects`.
+        data: A folder, searched with its sub-folders; a manifest, arrays, or tars, alone or by a pattern, see the
+            modules of `albu_diffusemix.datasets`; or `module:attribute`, see `albu_diffusemix.datasets.objects`.
         store_path: A store inside the folder is not part of the data set.
+        columns: Where the data set has what is wanted of it.
 
     Returns:
         Items to iterate over; files in the order of their keys.
 
     Raises:
-        OSError: The folder or manifest cannot be read.
-        ValueError: There is no such folder, manifest or module, it holds no images, or a line of the manifest is wrong.
+        OSError: The data cannot be read.
+        ValueError: There is no such data, it holds no images, or something in it is wrong, a column that is not there
+            among others.
 
     """
     path = Path(data)
+    if data.startswith(HUB):
+        return _in_tables(hub_files(data, columns.split), columns)
     if path.is_dir():
-        return sort_by_key(files_in_folder(path, store_path))
+        return _in_folder(path, store_path, columns)
+    if path.suffix.lower() in DATA_SUFFIXES:
+        return _in_containers(data, columns)
     if path.exists():
-        return sort_by_key(files_in_manifest(path))
+        return _in_list(path, columns)
     module, colon, attribute = data.partition(":")
     if module and colon and attribute:
+        columns.refuse_all_but(where=f"the data set {data!r} of Python")
         return import_dataset(module, attribute)
     raise ValueError(
         f"there is no {data!r}: check the path of the folder or manifest; "
@@ -47,22 +61,90 @@ def open_data(data: str, store_path: Path | None = None) -> Dataset:
     )
 
 
-def find_sources(data: Path, store_path: Path) -> list[SourceFile]:
-    """Return the files that a store can have counterparts of, in the order of their keys.
+def is_data(data: str) -> bool:
+    """Return whether DATA is something else than an image file: what holds many images, or is no file."""
+    path = Path(data)
+    return path.is_dir() or path.suffix.lower() in DATA_SUFFIXES or (":" in data and not path.exists())
+
+
+def find_sources(data: str | PathLike[str], store_path: Path, columns: Columns = NO_COLUMNS) -> list[SourceFile]:
+    """Return what a store can have counterparts of, in the order of their keys, or of the file that they are in.
 
     Args:
-        data: A folder or a manifest, as for `open_data`. Whether the files can be read shows when they are.
+        data: As for `open_data`. Whether the images can be read shows when they are.
         store_path: A store inside the folder is not part of the data set.
+        columns: As for `open_data`.
 
     Raises:
-        OSError: The folder or manifest cannot be read.
+        OSError: The data cannot be read.
         ValueError: As `open_data`; or a key is not valid in a store, or two sources have the same key.
 
     """
-    files = open_data(str(data), store_path)
+    files = open_data(fspath(data), store_path, columns)
     if isinstance(files, ObjectDataset):
-        raise ValueError(f"{str(data)!r} is a data set in Python, but files are needed: give a folder or a manifest")  # noqa: TRY004  bad input
+        files = [_in_file(fspath(data), row) for row in files.rows()]
     return sort_by_key(file._replace(key=normalise_key(file.key)) for file in files)
+
+
+def _in_folder(folder: Path, store_path: Path | None, columns: Columns) -> list[SourceFile]:
+    if is_saved(folder):
+        return _in_tables(saved_files(str(folder), columns.split), columns)
+    columns.refuse_all_but(where=f"the folder {str(folder)!r}")
+    return sort_by_key(files_in_folder(folder, store_path))
+
+
+def _in_list(path: Path, columns: Columns) -> list[SourceFile]:
+    if path.suffix.lower() == ".csv" and columns != NO_COLUMNS:
+        columns.refuse_all_but("images", "key", "label", where=repr(str(path)))
+        return sort_by_key(files_in_id_table(path, columns))
+    columns.refuse_all_but(where=f"the manifest {str(path)!r}")
+    return sort_by_key(files_in_manifest(path))
+
+
+def _in_containers(data: str, columns: Columns) -> list[SourceFile]:
+    files = [data] if Path(data).exists() else expand_braces(data)
+    missing = [file for file in files if not Path(file).exists()]
+    if missing:
+        raise ValueError(f"there is no {missing[0]!r}: check the path")
+    return _LISTED_BY[Path(data).suffix.lower()](files, columns)
+
+
+def _in_arrays(files: list[str], columns: Columns) -> list[SourceFile]:
+    if len(files) > 1:
+        raise ValueError(f"{files[0]!r} and {files[1]!r}: give one file of arrays")
+    columns.refuse_all_but("image", "label", where=repr(files[0]))
+    column = array_column(files[0], columns)
+    return [_in_file(files[0], row, column) for row in array_rows(files[0], column, columns)]
+
+
+def _in_tars(files: list[str], columns: Columns) -> list[SourceFile]:
+    columns.refuse_all_but("image", "label", where=repr(files[0]))
+    samples = [_in_file(file, row) for file in files for row in tar_rows(file, columns)]
+    if not samples:
+        raise ValueError(f"{files[0]!r} holds no samples: give tars with images")
+    return samples
+
+
+def _in_tables(files: list[str], columns: Columns) -> list[SourceFile]:
+    columns.refuse_all_but("key", "label", "image", "split", where=repr(files[0]))
+    rows: list[SourceFile] = []
+    for file in files:
+        column = image_column(file, columns)
+        rows.extend(_in_file(file, row, column) for row in table_rows(file, len(rows), columns))
+    if not rows:
+        raise ValueError(f"{files[0]!r} holds no rows: give a table with images")
+    return rows
+
+
+_LISTED_BY = {
+    **dict.fromkeys(ARRAY_SUFFIXES, _in_arrays),
+    **dict.fromkeys(TABLE_SUFFIXES, _in_tables),
+    TAR_SUFFIX: _in_tars,
+}
+
+
+def _in_file(path: str, row: Row, column: str = "") -> SourceFile:
+    return SourceFile(path, row.key, row.label, row.position, row.size, column)
 
 
 def spread(elements: Sequence[Element], most: int) -> list[Element]:

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets import SourceFile, find_sources, spread
+from albu_diffusemix.datasets import NO_COLUMNS, Columns, SourceFile, find_sources, spread
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside_folder import find_inside, leads_out
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
@@ -58,16 +58,18 @@ class ImportOptions:
         folder: The counterparts.
         data: Their sources, a folder or a manifest, as for the generation job.
         store: Folder of the store, new, or one to continue.
+        columns: Where the data set has its images and keys.
         encoding: What the store holds. Files of this encoding are kept byte for byte, others encoded again.
         allow_mixed: Go on with a store that was made otherwise.
 
     """
 
     folder: Path
-    data: Path
+    data: str
     store: Path
     encoding: Encoding = "jpeg"
     allow_mixed: bool = False
+    columns: Columns = NO_COLUMNS
 
 
 class Arrival(NamedTuple):
@@ -109,7 +111,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     paths, unmatched = find_inside(options.folder)
     if not paths:
         raise ValueError(f"folder {str(options.folder)!r} holds no images" + (f"; {unmatched[0]}" if unmatched else ""))
-    matcher = _Matcher(options.folder, find_sources(options.data, options.store))
+    matcher = _Matcher(options.folder, find_sources(str(options.data), options.store, options.columns))
     arrivals: dict[SourceFile, dict[str, Arrival]] = defaultdict(dict)
     for path in paths:
         try:
@@ -240,7 +242,7 @@ def _carry(file: SourceFile, arrivals: list[Arrival], encoding: Encoding) -> _Ca
     if not arrivals:
         return _Carried(file.key, Source(0, 0, bytes(16)), [])
     try:
-        image = read_image(Path(file.path))
+        image = file.read()
     except (OSError, ValueError) as error:
         reason = f"its source is unreadable: {' '.join(str(error).split())}"
         return _Carried(file.key, Source(0, 0, bytes(16)), [(arrival, b"", reason) for arrival in arrivals])

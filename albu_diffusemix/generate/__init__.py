@@ -63,7 +63,7 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
 
     """
     job = open_job(options, recover=recover)
-    return compare(job, find_sources(job.options.data, job.options.store_path))
+    return compare(job, find_sources(options.data, options.store_path, options.columns))
 
 
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:

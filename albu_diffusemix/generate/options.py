@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.datasets import NO_COLUMNS, Columns
 from albu_diffusemix.generate.encoding import Encoding
 
 __all__ = ["DRAWS", "Draw", "Engine", "GenerateOptions", "ResolvedOptions"]
@@ -25,7 +27,7 @@ class GenerateOptions:
     `ResolvedOptions` hold.
 
     Attributes:
-        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`.
+        data: A folder of images or another data set, see `albu_diffusemix.datasets.open_data`; a path becomes text.
         store_path: Folder of the store, new or to be continued.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.
@@ -49,6 +51,7 @@ class GenerateOptions:
             were used, or "with_replacement", as in Algorithm 1 of the paper.
         allow_mixed: Continue a store that was made with other parameters.
         modules: Modules to import first in every process, because they register backends.
+        columns: Where the data set has its images, keys and labels.
 
     Examples:
         >>> from pathlib import Path
@@ -59,7 +62,7 @@ class GenerateOptions:
 
     """
 
-    data: Path
+    data: str | PathLike[str]
     store_path: Path
     backend: BackendSpec | None = None
     prompts: tuple[str, ...] | None = None
@@ -80,17 +83,22 @@ class GenerateOptions:
     draw: Draw | None = None
     allow_mixed: bool = False
     modules: tuple[str, ...] = ()
+    columns: Columns = NO_COLUMNS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", fspath(self.data))
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as plain JSON values, with absolute paths."""
-        return {**asdict(self), "data": str(self.data.absolute()), "store_path": str(self.store_path.absolute())}
+        data = Path(self.data).absolute() if Path(self.data).exists() else self.data
+        return {**asdict(self), "data": str(data), "store_path": str(self.store_path.absolute())}
 
     @classmethod
     def from_json(cls: type[Options], fields: dict[str, Any]) -> Options:  # noqa: PYI019  Python 3.10 has no Self
         """Return the options that `to_json` returned."""
-        paths = {name: Path(fields[name]) for name in ("data", "store_path")}
         lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules") if fields[name] is not None}
-        return cls(**{**fields, **paths, **lists})
+        own = {"store_path": Path(fields["store_path"]), "columns": Columns(*fields["columns"])}
+        return cls(**{**fields, **lists, **own})
 
 
 @dataclass(frozen=True)
