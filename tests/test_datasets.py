@@ -25,7 +25,7 @@ from dataset_files import (
     write_module,
 )
 from datasets import Dataset, Features, Image
-from job_files import content, failures, generate
+from job_files import arguments, content, failures, generate, start
 
 from albu_diffusemix import DiffuseMix
 from albu_diffusemix.cli import main
@@ -54,8 +54,8 @@ def store(tmp_path):
 def refused(store, capsys):
     """Check that generate refuses a data set in one line that says the message."""
 
-    def check(message, *arguments):
-        assert generate(arguments[0], store, *arguments[1:]) == 2
+    def check(message, data, *flags):
+        assert generate(data, store, *flags) == 2
         err = capsys.readouterr().err
         [line] = [line for line in err.splitlines() if line.startswith("albu-diffusemix: error: ")]
         assert message in line
@@ -446,3 +446,45 @@ def test_a_table_beside_a_folder_that_is_not_there_is_refused(folder, refused):
     (folder / "t.csv").write_text("id,label\na,x")
     refused("'pictures' is not a folder: give the one with the images as --images", "t.csv", *KAGGLE)
     refused("--images is not for the folder '.'", ".", "--images", "pictures")
+
+
+def test_rows_that_moved_since_the_store_was_made_are_refused(folder, store, refused):
+    data = save_npz(folder, images=STACK)
+    assert generate(data, store) == 0
+    save_npz(folder, images=np.delete(STACK, 1, axis=0))
+    refused("'a.npz' has another image as '000001' now than when", data)
+    save_npz(folder, images=STACK[:4])
+    assert generate(data, store) == 0
+
+
+def test_rows_that_were_added_at_the_end_are_made(folder, store):
+    assert generate(save_npz(folder, images=STACK[:4]), store) == 0
+    assert generate(save_npz(folder, images=STACK), store) == 0
+    assert {key for key, _ in content(store)} == set(ROWS)
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "torchvision_like"])
+def test_the_ray_engine_makes_the_same_of_relative_paths_and_of_data_sets_in_python(folder, store, kind):
+    data, _, _, _ = FORMATS[kind](folder)
+    on_ray = arguments(Path(data).name, store, "--engine", "ray", "--workers", 1)
+    process = start(store.parent, on_ray)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert generate(data, store.with_name("local.dm")) == 0
+    assert content(store) == content(store.with_name("local.dm"))
+
+
+def test_counterparts_are_imported_for_rows(folder, store, capsys):
+    data = save_npz(folder, images=STACK)
+    for key, picture in zip(ROWS, IMAGES, strict=True):
+        write_image(folder / "made" / key / "0000.png", 255 - picture)
+    assert main(["import", "made", "-o", str(store), "--sources", data]) == 0
+    assert main(["doctor", data, str(store)]) == 0
+    assert "6 of 6 images (100.0 %)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["npz", "webdataset", "kaggle_table", "dicts"])
+def test_preview_shows_each_kind_of_data_set(folder, kind, capsys):
+    data, columns, _, _ = FORMATS[kind](folder)
+    assert main(["preview", data, "-o", "sheet.png", *flags_of(columns)]) == 0
+    assert "sheet.png (6 shown, 0 skipped)" in capsys.readouterr().out

@@ -64,7 +64,9 @@ def open_data(data: str, store_path: Path | None = None, columns: Columns = NO_C
 def is_data(data: str) -> bool:
     """Return whether DATA is something else than an image file: what holds many images, or is no file."""
     path = Path(data)
-    return path.is_dir() or path.suffix.lower() in DATA_SUFFIXES or (":" in data and not path.exists())
+    if path.is_dir() or path.suffix.lower() in (*DATA_SUFFIXES, ".csv", ".jsonl", ".ndjson"):
+        return True
+    return ":" in data and not path.exists()
 
 
 def find_sources(data: str | PathLike[str], store_path: Path, columns: Columns = NO_COLUMNS) -> list[SourceFile]:

@@ -7,16 +7,18 @@ with an image's ending. Its class is the text of its member `.cls`, or the "labe
 The headers of all tars are read once; an image is then read from its place, so that nothing is held in memory.
 """
 
+import os
 import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets.rows import Columns, Row
+from albu_diffusemix.datasets.rows import Columns, Row, keep_open
 from albu_diffusemix.images import IMAGE_SUFFIXES, decode_image
 from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.text import parse_json
@@ -83,8 +85,19 @@ def read_tar_image(path: str, offset: int, size: int) -> NDArray[np.uint8]:
         ValueError: There is no image that can be read.
 
     """
-    with open_regular(Path(path)) as file:
-        return decode_image(_read(file, offset, size), f"{path!r} at {offset:,}")
+    return decode_image(keep_open(_OpenTar, path).read(offset, size), f"{path!r} at {offset:,}")
+
+
+class _OpenTar:
+    """A tar that several threads read from at the same time."""
+
+    def __init__(self, path: str) -> None:
+        with open_regular(Path(path)) as file:
+            self._handle = os.dup(file.fileno())
+        finalize(self, os.close, self._handle)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._handle, size, offset)
 
 
 def _members(file: BinaryIO, path: str) -> Iterator[tarfile.TarInfo]:

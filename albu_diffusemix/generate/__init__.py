@@ -18,6 +18,7 @@ from albu_diffusemix.generate.estimate import Estimate, estimate_cost
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.job import OpenJob, open_job
 from albu_diffusemix.generate.local_engine import run_workers
+from albu_diffusemix.generate.moved_rows import refuse_moved_rows
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import useless_backend_error
 from albu_diffusemix.generate.plan import Plan, compare
@@ -63,7 +64,10 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
 
     """
     job = open_job(options, recover=recover)
-    return compare(job, find_sources(options.data, options.store_path, options.columns))
+    sources = find_sources(options.data, options.store_path, options.columns)
+    if job.store is not None:
+        refuse_moved_rows(job.store, sources)
+    return compare(job, sources)
 
 
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:
