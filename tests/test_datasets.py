@@ -165,6 +165,10 @@ def test_an_array_that_is_not_compressed_is_mapped(folder):
 def test_a_flag_that_a_data_set_has_no_use_for_is_refused(folder, refused):
     make_folder(folder)
     refused("--label-column is not for the folder '.', which takes none of these flags", ".", "--label-column", "x")
+    data = write_parquet(folder, image=[PNG])
+    refused(
+        "--split is not for 'a.parquet', which takes --key-column, --label-column, --image-column", data, "--split", "x"
+    )
 
 
 WRONG_OBJECTS = {
@@ -256,10 +260,24 @@ def test_a_tar_of_a_pattern_that_is_not_there_is_named(folder, refused):
     refused("there is no 'a-1.tar'", "a-{0..1}.tar")
 
 
+@pytest.mark.parametrize("pattern", ["a-{2..1}.tar", "a-{0..100000}.tar"])
+def test_a_range_that_is_not_one_is_refused(refused, pattern):
+    refused("is not a range: give up to 100,000 numbers, upwards", pattern)
+
+
 def test_braces_are_expanded_as_a_shell_does():
     command = "echo x-{a,b,}{08..11}-{1..2}.tar"
     printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout  # noqa: S607
     assert tars.expand_braces(command.removeprefix("echo ")) == printed.split()
+
+
+def test_both_formats_of_arrow_are_read(folder, store):
+    table = pa.table({"image": [PNG]})
+    for name, new in (("stream", pa.ipc.new_stream), ("file", pa.ipc.new_file)):
+        with new(str(folder / f"{name}.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        [source] = find_sources(f"{name}.arrow", store)
+        np.testing.assert_array_equal(source.read(), IMAGES[0][..., ::-1])
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(folder, refused):

@@ -5,16 +5,14 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from albu_diffusemix.datasets.arrays import ARRAY_SUFFIXES, array_column, array_rows
+from albu_diffusemix.datasets.containers import files_from_hub, files_in_containers, files_saved_to_disk, in_container
 from albu_diffusemix.datasets.folder import files_in_folder
-from albu_diffusemix.datasets.hugging_face import HUB, hub_files, is_saved, saved_files
+from albu_diffusemix.datasets.hugging_face import HUB, is_saved
 from albu_diffusemix.datasets.id_tables import files_in_id_table
 from albu_diffusemix.datasets.items import DATA_SUFFIXES, Item, SourceFile, sort_by_key
 from albu_diffusemix.datasets.manifest import files_in_manifest
 from albu_diffusemix.datasets.objects import ObjectDataset, import_dataset
-from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns, Row
-from albu_diffusemix.datasets.tables import TABLE_SUFFIXES, image_column, table_rows
-from albu_diffusemix.datasets.tars import TAR_SUFFIX, expand_braces, tar_rows
+from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns
 from albu_diffusemix.keys import normalise_key
 
 __all__ = ["NO_COLUMNS", "Columns", "Dataset", "Item", "SourceFile", "find_sources", "is_data", "open_data", "spread"]
@@ -44,11 +42,11 @@ def open_data(data: str, store_path: Path | None = None, columns: Columns = NO_C
     """
     path = Path(data)
     if data.startswith(HUB):
-        return _in_tables(hub_files(data, columns.split), columns)
+        return files_from_hub(data, columns)
     if path.is_dir():
         return _in_folder(path, store_path, columns)
     if path.suffix.lower() in DATA_SUFFIXES:
-        return _in_containers(data, columns)
+        return files_in_containers(data, columns)
     if path.exists():
         return _in_list(path, columns)
     module, colon, attribute = data.partition(":")
@@ -84,13 +82,13 @@ def find_sources(data: str | PathLike[str], store_path: Path, columns: Columns =
     """
     files = open_data(fspath(data), store_path, columns)
     if isinstance(files, ObjectDataset):
-        files = [_in_file(fspath(data), row) for row in files.rows()]
+        files = [in_container(fspath(data), row) for row in files.rows()]
     return sort_by_key(file._replace(key=normalise_key(file.key)) for file in files)
 
 
 def _in_folder(folder: Path, store_path: Path | None, columns: Columns) -> list[SourceFile]:
     if is_saved(folder):
-        return _in_tables(saved_files(str(folder), columns.split), columns)
+        return files_saved_to_disk(str(folder), columns)
     columns.refuse_all_but(where=f"the folder {str(folder)!r}")
     return sort_by_key(files_in_folder(folder, store_path))
 
@@ -101,52 +99,6 @@ def _in_list(path: Path, columns: Columns) -> list[SourceFile]:
         return sort_by_key(files_in_id_table(path, columns))
     columns.refuse_all_but(where=f"the manifest {str(path)!r}")
     return sort_by_key(files_in_manifest(path))
-
-
-def _in_containers(data: str, columns: Columns) -> list[SourceFile]:
-    files = [data] if Path(data).exists() else expand_braces(data)
-    missing = [file for file in files if not Path(file).exists()]
-    if missing:
-        raise ValueError(f"there is no {missing[0]!r}: check the path")
-    return _LISTED_BY[Path(data).suffix.lower()](files, columns)
-
-
-def _in_arrays(files: list[str], columns: Columns) -> list[SourceFile]:
-    if len(files) > 1:
-        raise ValueError(f"{files[0]!r} and {files[1]!r}: give one file of arrays")
-    columns.refuse_all_but("image", "label", where=repr(files[0]))
-    column = array_column(files[0], columns)
-    return [_in_file(files[0], row, column) for row in array_rows(files[0], column, columns)]
-
-
-def _in_tars(files: list[str], columns: Columns) -> list[SourceFile]:
-    columns.refuse_all_but("image", "label", where=repr(files[0]))
-    samples = [_in_file(file, row) for file in files for row in tar_rows(file, columns)]
-    if not samples:
-        raise ValueError(f"{files[0]!r} holds no samples: give tars with images")
-    return samples
-
-
-def _in_tables(files: list[str], columns: Columns) -> list[SourceFile]:
-    columns.refuse_all_but("key", "label", "image", "split", where=repr(files[0]))
-    rows: list[SourceFile] = []
-    for file in files:
-        column = image_column(file, columns)
-        rows.extend(_in_file(file, row, column) for row in table_rows(file, len(rows), columns))
-    if not rows:
-        raise ValueError(f"{files[0]!r} holds no rows: give a table with images")
-    return rows
-
-
-_LISTED_BY = {
-    **dict.fromkeys(ARRAY_SUFFIXES, _in_arrays),
-    **dict.fromkeys(TABLE_SUFFIXES, _in_tables),
-    TAR_SUFFIX: _in_tars,
-}
-
-
-def _in_file(path: str, row: Row, column: str = "") -> SourceFile:
-    return SourceFile(path, row.key, row.label, row.position, row.size, column)
 
 
 def spread(elements: Sequence[Element], most: int) -> list[Element]:

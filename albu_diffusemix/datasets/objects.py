@@ -226,7 +226,7 @@ def _label_of(value: Any) -> str | None:
 
 
 def _class_name(target: Any, names: Any) -> str:
-    known = isinstance(target, int) and names is not None and 0 <= target < len(names)
+    known = isinstance(target, int | np.integer) and names is not None and 0 <= target < len(names)
     return str(names[target] if known else target)
 
 

@@ -24,6 +24,7 @@ __all__ = ["TABLE_SUFFIXES", "image_column", "read_table_image", "table_rows"]
 TABLE_SUFFIXES = (".arrow", ".parquet")
 
 _GROUPS_HELD = 2
+_FILE = b"ARROW1"  # how the other of Arrow's two formats begins
 
 
 class _Names(NamedTuple):
@@ -139,11 +140,13 @@ def _open(path: str) -> "_ArrowFile | _ParquetFile":
 
 
 class _ArrowFile:
-    """A file of record batches as `datasets` keeps them, mapped."""
+    """A file of record batches, such as `datasets` keeps them, mapped."""
 
     def __init__(self, path: str) -> None:
-        mapped = _arrow("lib").memory_map(path)
-        self._table = _arrow("ipc").open_stream(mapped).read_all()
+        mapped, ipc = _arrow("lib").memory_map(path), _arrow("ipc")
+        stream = mapped.read(len(_FILE)) != _FILE
+        mapped.seek(0)
+        self._table = (ipc.open_stream if stream else ipc.open_file)(mapped).read_all()
         self.schema = self._table.schema
         self.count = self._table.num_rows
 

@@ -29,12 +29,16 @@ TAR_SUFFIX = ".tar"
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_MOST_FILES = 100_000
 _BLOCK = 512
 _LONGEST_LABEL = 1 << 20
 
 
 def expand_braces(pattern: str) -> list[str]:
     """Return the names that a pattern stands for, as a shell and WebDataset expand it.
+
+    Raises:
+        ValueError: A range goes downwards, or has too many numbers.
 
     Examples:
         >>> expand_braces("{a,b}-{08..10}.tar")
@@ -46,6 +50,8 @@ def expand_braces(pattern: str) -> list[str]:
         return [pattern]
     if found.re is _RANGE:
         first, last = found.groups()
+        if not 0 <= int(last) - int(first) < _MOST_FILES:
+            raise ValueError(f"{found[0]!r} in {pattern!r} is not a range: give up to {_MOST_FILES:,} numbers, upwards")
         words = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
     else:
         words = found[1].split(",")
