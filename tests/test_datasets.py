@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 import tarfile
@@ -506,3 +507,26 @@ def test_preview_shows_each_kind_of_data_set(folder, kind, capsys):
     data, columns, _, _ = FORMATS[kind](folder)
     assert main(["preview", data, "-o", "sheet.png", *flags_of(columns)]) == 0
     assert "sheet.png (6 shown, 0 skipped)" in capsys.readouterr().out
+
+
+def fewer_rows(folder, kind, count):
+    write = {
+        "a.npz": lambda: save_npz(folder, images=STACK[:count]),
+        "a.parquet": lambda: write_parquet(folder, image=[PNG] * count),
+        "flower_data:data": lambda: write_module(
+            folder, f"data = list(images)[:{count}]  {'#' * count}"
+        ),  # Python compares sizes
+    }
+    sys.modules.pop("flower_data", None)
+    importlib.invalidate_caches()
+    write[kind]()
+
+
+@pytest.mark.parametrize("kind", ["a.npz", "a.parquet", "flower_data:data"])
+def test_a_row_that_is_gone_when_it_is_read_is_an_error_that_says_so(folder, store, kind):
+    fewer_rows(folder, kind, 6)
+    *_, last = find_sources(kind, store)
+    last.read()
+    fewer_rows(folder, kind, 4)
+    with pytest.raises(ValueError, match=f"'{kind}' has only 4 rows now, and no row 5: run again with what is there"):
+        last.read()
