@@ -3,12 +3,16 @@
 The data set is looked at as training will see it: its images go through the same look-up and the same alignment guard.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import cv2
+
 from albu_diffusemix.backends.precomputed.matching import SAME_ROOT, Cause, Explainer, Mismatch, find
 from albu_diffusemix.datasets import Item
+from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.keys import normalise_key
 from albu_diffusemix.store import Store
 
@@ -16,10 +20,18 @@ __all__ = ["Coverage", "Finding", "examine", "summarize"]
 
 
 class Finding(NamedTuple):
-    """What was found out about one image: its name, and why it has no counterpart; None where it has one."""
+    """What was found out about one image.
+
+    Attributes:
+        name: Its key, or its number.
+        cause: Why it has no counterpart; None where it has one.
+        remarks: On how it was read, see `albu_diffusemix.image_decoding`.
+
+    """
 
     name: str
     cause: Cause | None
+    remarks: Collection[str] = ()
 
 
 class Group(NamedTuple):
@@ -38,12 +50,14 @@ class Coverage:
         total: Images.
         covered: Those with a counterpart that fits.
         groups: The others, by `Cause.what`.
+        remarks: Of how many images each remark was made.
 
     """
 
     total: int = 0
     covered: int = 0
     groups: dict[str, Group] = field(default_factory=dict)
+    remarks: Counter[str] = field(default_factory=Counter)
 
 
 def examine(data: Iterable[Item], store: Store, on_mismatch: Mismatch = "error") -> Iterator[Finding]:
@@ -63,7 +77,9 @@ def examine(data: Iterable[Item], store: Store, on_mismatch: Mismatch = "error")
     """
     explainer = Explainer(store)
     for number, item in enumerate(data):
-        yield Finding(item.key or f"item {number}", _cause(item, store, explainer, on_mismatch))
+        with reading(store.recipe.background) as remarks:
+            cause = _cause(item, store, explainer, on_mismatch)
+        yield Finding(item.key or f"item {number}", cause, remarks)
 
 
 def summarize(findings: Iterable[Finding]) -> Coverage:
@@ -74,8 +90,9 @@ def summarize(findings: Iterable[Finding]) -> Coverage:
 
     """
     coverage = Coverage()
-    for name, cause in findings:
+    for name, cause, remarks in findings:
         coverage.total += 1
+        coverage.remarks.update(remarks)
         if cause is None:
             coverage.covered += 1
             continue
@@ -87,7 +104,7 @@ def summarize(findings: Iterable[Finding]) -> Coverage:
 def _cause(item: Item, store: Store, explainer: Explainer, on_mismatch: Mismatch) -> Cause | None:
     try:
         image = item.read()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError, cv2.error) as error:
         return Cause("the image cannot be read", str(error), "repair it, or leave it out")
     try:
         key = None if item.key is None else normalise_key(item.key)

@@ -1,5 +1,8 @@
 """Image files: finding, reading and writing them."""
 
+import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -7,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.atomic_files import write_atomically
+from albu_diffusemix.image_decoding import decode_image
 from albu_diffusemix.image_headers import declared_size
 from albu_diffusemix.regular_files import open_regular
 
-__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "decode_image", "find_images", "read_image", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read_encoded", "read_image", "write_image"]
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+WRITTEN_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (*WRITTEN_SUFFIXES, ".avif", ".gif", ".jfif", ".jp2", ".pbm", ".pgm", ".ppm")
 
 MOST_PIXELS = 1 << 28
 """Images with more pixels are not decoded, since 268 million are 0.8 GB, and some are read at the same time."""
@@ -20,30 +25,66 @@ MOST_PIXELS = 1 << 28
 _LARGE = "make it smaller, or leave it out"
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path, others: Counter[str] | None = None, but: Path | None = None) -> list[Path]:
     """Return all image files below a folder, by their endings, in the order of their paths.
 
     Args:
-        folder: Searched with its sub-folders; hidden files and folders are passed over.
+        folder: Searched with its sub-folders and the folders that links lead to; hidden ones are passed over, and so is
+            a link to a folder that it lies in.
+        others: Counts the files that are passed over, by their endings.
+        but: A folder that is passed over.
 
     Returns:
         Paths that begin with `folder`; empty where there are no images.
 
+    Raises:
+        OSError: The folder cannot be read.
+
     """
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.is_dir()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    others = Counter() if others is None else others
+    found = []
+    for path in _walk(folder, others, but):
+        ending = path.suffix.lower()
+        if ending in IMAGE_SUFFIXES:
+            found.append(path)
+        else:
+            others[ending or "without an ending"] += 1
+    return sorted(found)
+
+
+def _walk(folder: Path, others: Counter[str], but: Path | None) -> Iterator[Path]:
+    """Yield what is not a folder; each folder is known by device and inode, so that a circle of links ends."""
+    skipped = _identity(but) if but is not None and but.exists() else None
+    left = [(folder, frozenset([_identity(folder)]))]
+    while left:
+        place, above = left.pop()
+        try:
+            with os.scandir(place) as listed:
+                entries = [entry for entry in listed if not entry.name.startswith(".")]
+        except PermissionError:
+            if place == folder:
+                raise
+            others["folder that cannot be read"] += 1
+            continue
+        for entry in entries:
+            path = place / entry.name
+            if not entry.is_dir():
+                yield path
+            elif (found := _identity(path)) not in above and found != skipped:
+                left.append((path, above | {found}))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image file as people see it: turned upright where EXIF says so, without transparency.
 
     Args:
-        path: BMP, JPEG, PNG, TIFF or WebP.
+        path: AVIF, BMP, GIF (the first frame), JPEG, JPEG 2000, PBM, PGM, PNG, PPM, TIFF or WebP. Of 16 bits the higher
+            8 are read.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -57,16 +98,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         with open_regular(path) as file:
             data = file.read()
     except MemoryError as error:
-        raise _too_large(repr(str(path))) from error
-    return decode_image(data, repr(str(path)))
+        raise _too_large(str(path)) from error
+    return read_encoded(data, str(path))
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode an image file, as `read_image` does.
+def read_encoded(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Read the bytes of an image file, as `read_image` does.
 
     Args:
-        data: The bytes of the file.
-        name: What to call it in messages.
+        data: The file.
+        name: What to call it in errors.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -77,28 +118,15 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """
     width, height = declared_size(data)
     if width * height > MOST_PIXELS:
-        raise ValueError(f"{name} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}")
+        raise ValueError(f"{name!r} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}")
     try:
-        return _decoded(data, name)
+        return decode_image(data, name)
     except MemoryError as error:
         raise _too_large(name) from error
 
 
 def _too_large(name: str) -> ValueError:
-    return ValueError(f"{name} is too large: it does not fit in memory; {_LARGE}")
-
-
-def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
-    reason = f"it is damaged, or not {', '.join(IMAGE_SUFFIXES)}"
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error as error:
-        decoded, reason = None, " ".join(str(error.err or error).split())
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError from error
-    if decoded is None:
-        raise ValueError(f"{name} is not a readable image: {reason}")
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    return ValueError(f"{name!r} is too large: it does not fit in memory; {_LARGE}")
 
 
 def check_ending(path: Path) -> None:
@@ -111,8 +139,8 @@ def check_ending(path: Path) -> None:
         ValueError: The ending names no format.
 
     """
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(f"{str(path)!r} must end in one of {', '.join(IMAGE_SUFFIXES)}")
+    if path.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise ValueError(f"{str(path)!r} must end in one of {', '.join(WRITTEN_SUFFIXES)}")
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:

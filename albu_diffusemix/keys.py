@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _WRONG = {
     r"\A\Z": "is empty: give the path relative to the data set's root, such as 'class/001.jpg'",
     r"\A(/|[A-Za-z]:/)": "is absolute: give the path relative to the data set's root",
-    r"\\": "has a backslash: write the path with '/'",
+    r"\\": "has a backslash: write the path with '/', or rename the file",
     r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]": "has a control character or bytes that are not UTF-8: rename the file",
     r"(\A|/)\.{0,2}(/|\Z)": "has an empty, '.' or '..' component: give the plain path below the data set's root",
     r"\A__[^/]*__(/|\Z)": "starts with a folder __like_this__, which readers of WebDataset skip: rename the folder",

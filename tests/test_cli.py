@@ -17,6 +17,7 @@ from albu_diffusemix._host import HOST
 from albu_diffusemix.cli import main
 from albu_diffusemix.contact_sheet import CELL
 from albu_diffusemix.images import read_image, write_image
+from albu_diffusemix.preview import steps
 
 COMPOSE = "__version__: 2.0.8\ntransform: {{__class_fullname__: Compose, transforms: [{{__class_fullname__: {}}}]}}"
 
@@ -70,6 +71,20 @@ def test_preview_shows_as_many_rows_as_asked_spread_over_the_folder(folder, pipe
     chosen = (folder / "cat/1.png", folder / "cat/2.png")
     assert preview(*chosen, "-o", tmp_path / "b.png", "--pipeline", pipeline_file) == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error("OpenCV: too large")])
+def test_an_image_that_the_pipeline_cannot_take_is_skipped_in_preview(folder, tmp_path, capsys, monkeypatch, error):
+    def fails_on_one(image, name, pipeline):
+        if name == "cat/2.png":
+            raise error
+        return steps(image, name, pipeline)
+
+    monkeypatch.setattr("albu_diffusemix.cli.pictures.steps", fails_on_one)
+    assert preview(folder, "-o", tmp_path / "sheet.png") == 1
+    out, err = capsys.readouterr()
+    assert "(2 shown, 1 skipped)" in out
+    assert "skipped: 'cat/2.png': " in err
 
 
 def test_preview_repeats_itself_for_a_seed(folder, pipeline_file, tmp_path):

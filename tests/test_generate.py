@@ -15,6 +15,7 @@ from albu_diffusemix.datasets import SourceFile, items
 from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan
 from albu_diffusemix.generate.job import open_job
+from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.variants import Variant
@@ -151,9 +152,10 @@ def test_sources_are_read_while_the_backend_works(data, store, monkeypatch):
 def test_no_more_sources_are_read_ahead_than_allowed(data):
     files = [SourceFile(str(path), path.name) for path in sorted(data.rglob("*.png"))]
     taken = []
+    options = ResolvedOptions(data, data.with_name("x.dm"), size=SIZE)
     sources = (taken.append(file) or file for file in files)
     with Readers(2) as readers:
-        prepared = prepare_ahead(readers, sources, lambda _: [Variant("0000", "snowy")], SIZE, 3, threading.Event())
+        prepared = prepare_ahead(readers, sources, lambda *_: [Variant("0000", "snowy")], options, 3, threading.Event())
         for number in range(1, 6):
             next(prepared)
             assert len(taken) <= number + 3

@@ -9,9 +9,31 @@ from tqdm import tqdm
 
 from albu_diffusemix.text import printable
 
-__all__ = ["DONE", "INTERRUPTED", "SOME_FAILED", "USAGE", "complain", "one_line", "positive", "say", "with_bar"]
+__all__ = [
+    "DONE",
+    "INTERRUPTED",
+    "SOME_FAILED",
+    "USAGE",
+    "add_exclude",
+    "complain",
+    "one_line",
+    "positive",
+    "say",
+    "with_bar",
+]
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def add_exclude(parser: Any) -> None:
+    """Add `--exclude` to a command's parser."""
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out keys like this, such as 'masks/*'; may be given several times",
+    )
 
 
 def positive(text: str) -> int:

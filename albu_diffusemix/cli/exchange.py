@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, say
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, say
 from albu_diffusemix.cli.data_flags import add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
 from albu_diffusemix.exchange import ImportOptions, export_folder, export_parquet, plan_import, run_import
@@ -44,6 +44,7 @@ def _add_import(commands: Any) -> None:
     importing.add_argument(
         "--encoding", choices=list(ENCODINGS), default="jpeg", help="format of the image files (%(default)s)"
     )
+    add_exclude(importing)
     importing.add_argument("--allow-mixed", action="store_true", help="continue a store made with other parameters")
     importing.set_defaults(run=_import)
 
@@ -64,10 +65,12 @@ def _import(options: argparse.Namespace) -> int:
             options.output,
             options.encoding,
             options.allow_mixed,
+            tuple(options.exclude),
             columns_of(options),
         )
     )
     say(f"Files: {plan.pending:,} of {len(plan.arrivals):,} sources; {len(plan.unmatched):,} without a source")
+    say(*plan.selection.describe())
     for reason in plan.unmatched[:_SHOWN]:
         say(f"  left out: {reason}")
     if len(plan.unmatched) > _SHOWN:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, complain, positive, say
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, complain, positive, say
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
@@ -22,6 +22,7 @@ from albu_diffusemix.generate import (
     make_plan,
     run,
 )
+from albu_diffusemix.image_decoding import check_color, describe_remarks
 from albu_diffusemix.prompts import lint_prompt
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import parse_json
@@ -29,6 +30,7 @@ from albu_diffusemix.text import parse_json
 __all__ = ["add_commands"]
 
 
+_COLORS = {"white": "#ffffff", "black": "#000000", "gray": "#808080"}
 _SHOWN = 100  # characters of a long argument
 _NEW = ResolvedOptions
 """Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
@@ -101,6 +103,18 @@ def add_commands(commands: Any) -> None:
     )
     generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
     generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    generate.add_argument(
+        "--changed",
+        action="store_true",
+        help="look at the sources that the store knows, and make again those whose pixels differ by now",
+    )
+    add_exclude(generate)
+    generate.add_argument(
+        "--background",
+        type=_color,
+        metavar="COLOR",
+        help="compose transparent parts of sources over white, black, gray or #rrggbb (their alpha is dropped)",
+    )
     generate.add_argument("--limit", type=positive, metavar="N", help="stop after N sources (all)")
     generate.add_argument("--base-seed", type=int, help=f"number that all seeds are derived from ({_NEW.base_seed})")
     generate.add_argument(
@@ -130,11 +144,11 @@ def add_commands(commands: Any) -> None:
 def _generate(options: argparse.Namespace) -> int:
     given = _job(options)
     plan = make_plan(given, recover=not options.dry_run)
-    for warning in _doubts(given.prompts or (), plan):
+    for warning in [*_doubts(given.prompts or (), plan), *plan.selection.doubts()]:
         complain(f"warning: {warning}")
     if given.backend is None:
         say(f"Backend: {plan.options.backend}")
-    say(*_describe(plan))
+    say(*_describe(plan), *plan.selection.describe())
     if options.dry_run:
         _print_cost(plan)
         return DONE
@@ -142,10 +156,10 @@ def _generate(options: argparse.Namespace) -> int:
         summary = run(plan, bar, stop)
     for prompt, used in sorted(summary.replaced.items()):
         say(f"Prompt {prompt!r} was drawn as {used!r}, which is the nearest that the backend knows")
-    say(*describe_summary(summary, options.output))
+    say(*describe_summary(summary, options.output), *describe_remarks(summary.remarks, plan.options.background))
     if summary.interrupted:
         return INTERRUPTED
-    return SOME_FAILED if summary.failed or plan.failed or summary.missing else DONE
+    return SOME_FAILED if summary.failed or plan.failed or summary.missing or plan.selection.refused else DONE
 
 
 def _job(options: argparse.Namespace) -> GenerateOptions:
@@ -162,6 +176,7 @@ def _job(options: argparse.Namespace) -> GenerateOptions:
             "columns": columns_of(options),
             "prompts": tuple(prompts),
             "modules": tuple(options.modules),
+            "exclude": tuple(options.exclude),
             "similarity": _similarity(options),
         }
     )
@@ -207,6 +222,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _color(text: str) -> str:
+    try:
+        return check_color(_COLORS.get(text.lower(), text.lower()))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or give one of {', '.join(_COLORS)}") from error
+
+
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
@@ -219,14 +241,21 @@ def _doubts(prompts: tuple[str, ...], plan: Plan) -> list[str]:
     return [finding for prompt in prompts for finding in lint_prompt(prompt, classes)]
 
 
-def _describe(plan: Plan) -> tuple[str, str]:
+def _describe(plan: Plan) -> list[str]:
     index, count = plan.options.shard
     shard = f", {plan.in_shard:,} in shard {index}/{count}" if count > 1 else ""
     failed = f", {plan.failed:,} failed before (--retry-failed tries them again)" if plan.failed else ""
-    return (
+    lines = [
         f"Sources: {plan.found:,}{shard}",
         f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made",
-    )
+    ]
+    if plan.options.changed:
+        changed, looked_at, unreadable = plan.changed
+        skipped = f"; {unreadable:,} cannot be read, whose counterparts stay" if unreadable else ""
+        lines.append(
+            f"Changed: {len(changed):,} of {looked_at:,} sources that the store knows, to be made again{skipped}"
+        )
+    return lines
 
 
 def _print_cost(plan: Plan) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +14,7 @@ from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.datasets import Columns, Item, SourceFile, is_data, open_data, spread
 from albu_diffusemix.demo import demo_photographs, write_pipeline
 from albu_diffusemix.images import check_ending, write_image
-from albu_diffusemix.preview import contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary
+from albu_diffusemix.preview import Cell, contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary
 
 __all__ = ["add_commands"]
 
@@ -64,7 +65,7 @@ def _preview(options: argparse.Namespace) -> int:
     pipeline = _seeded(load_pipeline(options.pipeline) if options.pipeline else default_pipeline(), options.seed)
     force_ours(pipeline)
     skipped: list[str] = []
-    rows = [steps(image, name, pipeline) for name, image in _read(items, skipped)]
+    rows = list(_rows(items, pipeline, skipped))
     for reason in skipped:
         complain(f"skipped: {reason}")
     if rows:
@@ -75,11 +76,19 @@ def _preview(options: argparse.Namespace) -> int:
     return SOME_FAILED if skipped else DONE
 
 
+def _rows(items: list[Item], pipeline: Any, skipped: list[str]) -> Iterator[list[Cell]]:
+    for name, image in _read(items, skipped):
+        try:
+            yield steps(image, name, pipeline)
+        except (MemoryError, cv2.error) as error:  # one image, such as one that is huge, must not end the sheet
+            skipped.append(f"{name!r}: {one_line(error) or 'it does not fit in memory'}")
+
+
 def _read(items: list[Item], skipped: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for item in with_bar(items):
         try:
             yield item.key or "", item.read()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError, cv2.error) as error:
             skipped.append(one_line(error))
 
 

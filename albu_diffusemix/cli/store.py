@@ -9,11 +9,12 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from albu_diffusemix.backends.precomputed.matching import Mismatch
-from albu_diffusemix.cli.common import DONE, SOME_FAILED, say
+from albu_diffusemix.cli.common import DONE, SOME_FAILED, add_exclude, say
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
-from albu_diffusemix.datasets import open_data
+from albu_diffusemix.datasets import Selection, open_data
 from albu_diffusemix.doctor import Coverage, examine, summarize
 from albu_diffusemix.generate import describe_size
+from albu_diffusemix.image_decoding import describe_remarks
 from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.text import parse_json
 
@@ -65,6 +66,7 @@ def _add_doctor(commands: Any) -> None:
         default="error",
         help="as in the backend's spec in training (%(default)s)",
     )
+    add_exclude(doctor)
     doctor.set_defaults(run=_doctor)
 
 
@@ -109,12 +111,14 @@ def _read_recipe(path: Path) -> Recipe:
 
 def _doctor(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
-    data = open_data(options.data, Path(options.store), columns_of(options))
-    findings = examine(data, store, options.on_mismatch)
+    selection = Selection(options.exclude)
+    data = open_data(options.data, Path(options.store), columns_of(options), selection)
+    findings = examine(selection.take(data), store, options.on_mismatch)
     coverage = summarize(tqdm(findings, total=length_hint(data) or None, unit="image", leave=False, disable=None))
     if coverage.total == 0:
-        raise ValueError(f"{options.data} is empty: name a data set of images")
-    say(*_report(coverage, options.store))
+        raise ValueError(f"{options.data} is empty, or --exclude leaves out all of it: name a data set of images")
+    say(*_report(coverage, options.store), *describe_remarks(coverage.remarks, store.recipe.background))
+    say(*selection.describe())
     return DONE if coverage.covered == coverage.total else SOME_FAILED
 
 

@@ -13,16 +13,29 @@ from albu_diffusemix.datasets.items import DATA_SUFFIXES, Item, SourceFile, sort
 from albu_diffusemix.datasets.manifest import files_in_manifest
 from albu_diffusemix.datasets.objects import ObjectDataset, import_dataset
 from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns
-from albu_diffusemix.keys import normalise_key
+from albu_diffusemix.datasets.selection import Selection
 
-__all__ = ["NO_COLUMNS", "Columns", "Dataset", "Item", "SourceFile", "find_sources", "is_data", "open_data", "spread"]
+__all__ = [
+    "NO_COLUMNS",
+    "Columns",
+    "Dataset",
+    "Item",
+    "Selection",
+    "SourceFile",
+    "find_sources",
+    "is_data",
+    "open_data",
+    "spread",
+]
 
 Dataset: TypeAlias = list[SourceFile] | ObjectDataset
 
 Element = TypeVar("Element")
 
 
-def open_data(data: str, store_path: Path | None = None, columns: Columns = NO_COLUMNS) -> Dataset:
+def open_data(
+    data: str, store_path: Path | None = None, columns: Columns = NO_COLUMNS, selection: Selection | None = None
+) -> Dataset:
     """Open what the command line calls DATA; no image is read yet.
 
     Args:
@@ -30,6 +43,8 @@ def open_data(data: str, store_path: Path | None = None, columns: Columns = NO_C
             modules of `albu_diffusemix.datasets`; or `module:attribute`, see `albu_diffusemix.datasets.objects`.
         store_path: A store inside the folder is not part of the data set.
         columns: Where the data set has what is wanted of it.
+        selection: Is told the endings of the files that are not images; what it excludes is for the caller to leave
+            out, by its `take`.
 
     Returns:
         Items to iterate over; files in the order of their keys.
@@ -44,7 +59,7 @@ def open_data(data: str, store_path: Path | None = None, columns: Columns = NO_C
     if data.startswith(HUB):
         return files_from_hub(data, columns)
     if path.is_dir():
-        return _in_folder(path, store_path, columns)
+        return _in_folder(path, store_path, columns, selection)
     if path.suffix.lower() in DATA_SUFFIXES:
         return files_in_containers(data, columns)
     if path.exists():
@@ -67,30 +82,44 @@ def is_data(data: str) -> bool:
     return ":" in data and not path.exists()
 
 
-def find_sources(data: str | PathLike[str], store_path: Path, columns: Columns = NO_COLUMNS) -> list[SourceFile]:
+def find_sources(
+    data: str | PathLike[str],
+    store_path: Path,
+    columns: Columns = NO_COLUMNS,
+    selection: Selection | None = None,
+) -> list[SourceFile]:
     """Return what a store can have counterparts of, in the order of their keys, or of the file that they are in.
 
     Args:
         data: As for `open_data`. Whether the images can be read shows when they are.
         store_path: A store inside the folder is not part of the data set.
         columns: As for `open_data`.
+        selection: What is to be left out; is told what was passed over, files whose names cannot be keys among them.
 
     Raises:
         OSError: The data cannot be read.
-        ValueError: As `open_data`; or a key is not valid in a store, or two sources have the same key.
+        ValueError: As `open_data`; or two sources have the same key, or nothing is left.
 
     """
-    files = open_data(fspath(data), store_path, columns)
+    selection, data = selection or Selection(), fspath(data)
+    files = open_data(data, store_path, columns, selection)
     if isinstance(files, ObjectDataset):
-        files = [in_container(fspath(data), row) for row in files.rows()]
-    return sort_by_key(file._replace(key=normalise_key(file.key)) for file in files)
+        files = [in_container(data, row) for row in files.rows()]
+    sources = sort_by_key(selection.with_valid_keys(selection.take(files)))
+    if sources:
+        return sources
+    if selection.refused:
+        raise ValueError(f"{data!r} has no source: {selection.refusal()}")
+    raise ValueError(f"--exclude leaves out all {selection.excluded:,} images of {data!r}: give other patterns")
 
 
-def _in_folder(folder: Path, store_path: Path | None, columns: Columns) -> list[SourceFile]:
+def _in_folder(
+    folder: Path, store_path: Path | None, columns: Columns, selection: Selection | None
+) -> list[SourceFile]:
     if is_saved(folder):
         return files_saved_to_disk(str(folder), columns)
     columns.refuse_all_but(where=f"the folder {str(folder)!r}")
-    return sort_by_key(files_in_folder(folder, store_path))
+    return sort_by_key(files_in_folder(folder, store_path, selection.endings if selection else None))
 
 
 def _in_list(path: Path, columns: Columns) -> list[SourceFile]:

@@ -32,7 +32,10 @@ def files_in_manifest(manifest: Path) -> list[SourceFile]:
     """
     suffix = manifest.suffix.lower()
     if suffix != ".csv" and suffix not in _JSON_LINES:
-        raise ValueError(f"{str(manifest)!r} is neither a folder nor a manifest (.csv, .jsonl): give one of these")
+        raise ValueError(
+            f"{str(manifest)!r} is neither a folder nor a manifest (.csv, .jsonl): unpack an archive; give an image's "
+            "folder; write any other list as .csv, with a first line path,key"
+        )
     lines = _csv_lines(manifest) if suffix == ".csv" else _json_lines(manifest)
     files = [_source_file(manifest, f"{str(manifest)!r} line {number}", fields) for number, fields in lines]
     if not files:
@@ -41,8 +44,11 @@ def files_in_manifest(manifest: Path) -> list[SourceFile]:
 
 
 def _csv_lines(manifest: Path) -> Iterator[tuple[int, object]]:
-    lines = csv.DictReader(io.StringIO(read_text(manifest), newline=""), strict=True)
+    text = read_text(manifest)
+    spaced = ", " in text.partition("\n")[0]  # then a space follows the commas of the other lines too
+    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=spaced)
     try:
+        lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
         missing = [column for column in _COLUMNS if column not in (lines.fieldnames or ())]
         if missing:
             raise ValueError(
@@ -73,11 +79,12 @@ def _source_file(manifest: Path, where: str, fields: object) -> SourceFile:
         raise ValueError(f"{where} has no {' and no '.join(map(repr, missing))}: give both 'path' and 'key', as text")
     if "\0" in fields["path"] or _LONE_SURROGATE.search(fields["path"]):
         raise ValueError(f"{where}: path {fields['path']!r} has a character that is not allowed in paths: correct it")
-    path = PurePosixPath(fields["path"])
-    if path.is_absolute() or ".." in path.parts:
+    path = _inside(manifest.parent, PurePosixPath(fields["path"]))
+    if path is None:
         raise ValueError(
             f"{where}: path {fields['path']!r} leaves the manifest's folder: give a path below {str(manifest.parent)!r}"
         )
+    _refuse_unusual(where, fields["path"], manifest.parent)
     label = fields.get("label")
     if not isinstance(label, str | None):
         raise ValueError(f"{where}: label {label!r} is not text: write it in quotes")  # noqa: TRY004  bad input
@@ -85,3 +92,21 @@ def _source_file(manifest: Path, where: str, fields: object) -> SourceFile:
         return SourceFile(str(manifest.parent / path), normalise_key(fields["key"]), label or None)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _inside(folder: Path, path: PurePosixPath) -> PurePosixPath | None:
+    """Return a path relative to the folder; None where it leaves the folder."""
+    if ".." in path.parts:
+        return None
+    if not path.is_absolute():
+        return path
+    above = next((base for base in (folder.absolute(), folder.resolve()) if path.is_relative_to(base)), None)
+    return None if above is None else path.relative_to(above)
+
+
+def _refuse_unusual(where: str, path: str, folder: Path) -> None:
+    r"""Raise ValueError where a path with `\` or spaces around it names no file: somebody wrote it otherwise."""
+    if ("\\" not in path and path == path.strip()) or (folder / path).exists():
+        return
+    wrong = "has a backslash: write it with '/'" if "\\" in path else "begins or ends with a space: remove it"
+    raise ValueError(f"{where}: path {path!r} {wrong}")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.datasets.rows import Columns, Row, choose_column, keep_open, refuse_missing_row, require, row_key
-from albu_diffusemix.images import decode_image, read_image
+from albu_diffusemix.images import read_encoded, read_image
 
 __all__ = ["TABLE_SUFFIXES", "image_column", "read_table_image", "table_rows"]
 
@@ -84,7 +84,7 @@ def read_table_image(path: str, column: str, number: int) -> NDArray[np.uint8]:
     value = table.value(column, number)
     data, beside = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
     if data is not None:
-        return decode_image(data, f"row {number} of {path!r}")
+        return read_encoded(data, f"row {number} of {path}")
     if not beside:
         raise ValueError(f"row {number} of {path!r} has no image in column {column!r}")
     return read_image(Path(beside))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.datasets.rows import Columns, Row, keep_open
-from albu_diffusemix.images import IMAGE_SUFFIXES, decode_image
+from albu_diffusemix.images import IMAGE_SUFFIXES, read_encoded
 from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.text import parse_json
 
@@ -91,7 +91,7 @@ def read_tar_image(path: str, offset: int, size: int) -> NDArray[np.uint8]:
         ValueError: There is no image that can be read.
 
     """
-    return decode_image(keep_open(_OpenTar, path).read(offset, size), f"{path!r} at {offset:,}")
+    return read_encoded(keep_open(_OpenTar, path).read(offset, size), f"{path} at {offset:,}")
 
 
 class _OpenTar:

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets import NO_COLUMNS, Columns, SourceFile, find_sources, spread
+from albu_diffusemix.datasets import NO_COLUMNS, Columns, Selection, SourceFile, find_sources, spread
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside_folder import find_inside, leads_out
 from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
@@ -61,6 +61,7 @@ class ImportOptions:
         columns: Where the data set has its images and keys.
         encoding: What the store holds. Files of this encoding are kept byte for byte, others encoded again.
         allow_mixed: Go on with a store that was made otherwise.
+        exclude: Patterns of the keys of sources that are left out, see `albu_diffusemix.datasets.Selection`.
 
     """
 
@@ -69,6 +70,7 @@ class ImportOptions:
     store: Path
     encoding: Encoding = "jpeg"
     allow_mixed: bool = False
+    exclude: tuple[str, ...] = ()
     columns: Columns = NO_COLUMNS
 
 
@@ -89,6 +91,7 @@ class ImportPlan(NamedTuple):
         arrivals: Each source with its counterparts.
         pending: Number of these counterparts.
         unmatched: Files that cannot be imported, each with the reason.
+        selection: What was passed over when the sources were looked for.
 
     """
 
@@ -96,6 +99,7 @@ class ImportPlan(NamedTuple):
     arrivals: list[tuple[SourceFile, list[Arrival]]]
     pending: int
     unmatched: list[str]
+    selection: Selection
 
 
 def plan_import(options: ImportOptions) -> ImportPlan:
@@ -111,7 +115,8 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     paths, unmatched = find_inside(options.folder)
     if not paths:
         raise ValueError(f"folder {str(options.folder)!r} holds no images" + (f"; {unmatched[0]}" if unmatched else ""))
-    matcher = _Matcher(options.folder, find_sources(str(options.data), options.store, options.columns))
+    selection = Selection(options.exclude)
+    matcher = _Matcher(options.folder, find_sources(options.data, options.store, options.columns, selection))
     arrivals: dict[SourceFile, dict[str, Arrival]] = defaultdict(dict)
     for path in paths:
         try:
@@ -125,7 +130,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     if not arrivals:
         raise ValueError(f"none of {len(paths):,} files in {str(options.folder)!r} has a source; {unmatched[0]}")
     groups = [(source, list(found.values())) for source, found in arrivals.items()]
-    return ImportPlan(options, groups, sum(len(found) for _, found in groups), unmatched)
+    return ImportPlan(options, groups, sum(len(found) for _, found in groups), unmatched, selection)
 
 
 def run_import(plan: ImportPlan, reporter: Reporter, stop: threading.Event) -> Summary:

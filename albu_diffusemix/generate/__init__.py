@@ -11,7 +11,7 @@ import threading
 from datetime import datetime, timezone
 from importlib import metadata
 
-from albu_diffusemix.datasets import find_sources
+from albu_diffusemix.datasets import Selection, find_sources
 from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
@@ -29,6 +29,7 @@ from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, 
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
 from albu_diffusemix.generate.signals import stop_on_signals
+from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Store
 
 __all__ = [
@@ -64,10 +65,12 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
 
     """
     job = open_job(options, recover=recover)
-    sources = find_sources(options.data, options.store_path, options.columns)
-    if job.store is not None:
-        refuse_moved_rows(job.store, sources)
-    return compare(job, sources)
+    selection = Selection(job.options.exclude)
+    sources = find_sources(options.data, options.store_path, options.columns, selection)
+    if job.store is not None and not options.changed:
+        with reading(job.options.background):
+            refuse_moved_rows(job.store, sources)
+    return compare(job, sources, selection)
 
 
 def run(plan: Plan, reporter: Reporter, stop: threading.Event | None = None) -> Summary:

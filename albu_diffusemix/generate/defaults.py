@@ -58,6 +58,7 @@ def _said_by(recipe: Recipe) -> dict[str, Any]:
         "similarity": recipe.similarity,
         "base_seed": recipe.base_seed,
         "draw": recipe.draw,
+        "background": recipe.background,
     }
     return {name: value for name, value in said.items() if value is not None}
 

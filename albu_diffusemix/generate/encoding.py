@@ -27,6 +27,9 @@ def encode(image: NDArray[np.uint8], encoding: Encoding) -> bytes:
         image: (H, W, 3) uint8 RGB.
         encoding: "jpeg" (such as `albu_diffusemix.jpeg.encode` writes: halves can be cut out of it), "png" or "webp".
 
+    Raises:
+        ValueError: A side is too long for the format.
+
     Examples:
         >>> encode(np.zeros((16, 16, 3), np.uint8), "png")[1:4]
         b'PNG'
@@ -36,4 +39,7 @@ def encode(image: NDArray[np.uint8], encoding: Encoding) -> bytes:
     if encoding == "jpeg":
         return jpeg.encode(image, quality)
     options = [cv2.IMWRITE_WEBP_QUALITY, quality] if quality else []
-    return cv2.imencode(f".{encoding}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+    done, data = cv2.imencode(f".{encoding}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"image of {image.shape[1]} x {image.shape[0]} pixels cannot be written as {encoding}")
+    return data.tobytes()

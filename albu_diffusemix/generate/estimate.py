@@ -57,9 +57,7 @@ def estimate_cost(plan: Plan) -> Estimate:
     with ThreadPoolExecutor(_THREADS) as pool, Readers(_THREADS) as readers:
         pipeline = Pipeline(job, pool, trial, trial, stop)
         pipeline.run(
-            prepare_ahead(
-                readers, trial.sources(), lambda source: job.variants_of(source.key), job.options.size, batch, stop
-            )
+            prepare_ahead(readers, trial.sources(), lambda file, _: job.variants_of(file.key), job.options, batch, stop)
         )
     seconds = time.perf_counter() - trial.started
     if not pipeline.worked and pipeline.faults and (plan.pending >= GIVE_UP_AFTER or job.store is None):

@@ -16,8 +16,9 @@ from albu_diffusemix.generate.defaults import resolve_options
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.variants import Missing, Variant, choose_prompts, find_missing, variants_of
+from albu_diffusemix.image_decoding import check_color
 from albu_diffusemix.import_paths import import_asked_for
-from albu_diffusemix.store import Recipe, Store, Writer, refuse_other_files
+from albu_diffusemix.store import Recipe, Source, Store, Writer, refuse_other_files
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
 
@@ -53,9 +54,23 @@ class OpenJob:
         """Return the counterparts that a source is to have."""
         return variants_of(key, self.options)
 
-    def find_missing(self, key: str) -> Missing:
-        """Compare what a source is to have with the store."""
-        return find_missing(self.store, key, self.variants_of(key), retry_failed=self.options.retry_failed)
+    def find_missing(self, key: str, image: Source | None = None) -> Missing:
+        """Compare what a source is to have with the store.
+
+        Args:
+            key: Its key.
+            image: What it is now; if the job makes again what changed, all that was made from other pixels is missing.
+
+        """
+        made_from = image if self.options.changed else None
+        return find_missing(
+            self.store, key, self.variants_of(key), retry_failed=self.options.retry_failed, made_from=made_from
+        )
+
+    def look_up(self, key: str, image: Source | None) -> list[Variant]:
+        """Return what a source lacks; before its image was read (None), all that it may lack."""
+        unread = image is None and self.options.changed
+        return self.variants_of(key) if unread else self.find_missing(key, image).variants
 
     def store_exists(self) -> bool:
         """Return whether there is a store now, without opening it."""
@@ -118,6 +133,7 @@ class OpenJob:
             self.options.base_seed,
             self.options.similarity,
             self.options.draw,
+            self.options.background,
         )
         for stored in (self.store.recipe, *self.store.mixed) if self.store else ():
             if stored.fingerprint == recipe.fingerprint:
@@ -166,6 +182,8 @@ def _check(options: GenerateOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}: give a whole number of at least 1")
+    if options.background is not None:
+        check_color(options.background)
     for name, allowed in (("encoding", tuple(ENCODINGS)), ("draw", DRAWS)):
         if getattr(options, name) not in (None, *allowed):
             raise ValueError(f"{name} {getattr(options, name)!r}: give one of {', '.join(allowed)}")

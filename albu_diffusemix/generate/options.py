@@ -50,6 +50,9 @@ class GenerateOptions:
         draw: How the prompts of each source are drawn: "without_replacement", so that no prompt comes twice before all
             were used, or "with_replacement", as in Algorithm 1 of the paper.
         allow_mixed: Continue a store that was made with other parameters.
+        exclude: Patterns of keys that are left out, see `albu_diffusemix.datasets.Selection`.
+        background: Color such as "#ffffff" that transparent parts of sources are composed over; None drops their alpha.
+        changed: Look at the sources that the store knows, and make again those whose pixels differ by now.
         modules: Modules to import first in every process, because they register backends.
         columns: Where the data set has its images, keys and labels.
 
@@ -82,6 +85,9 @@ class GenerateOptions:
     base_seed: int | None = None
     draw: Draw | None = None
     allow_mixed: bool = False
+    exclude: tuple[str, ...] = ()
+    background: str | None = None
+    changed: bool = False
     modules: tuple[str, ...] = ()
     columns: Columns = NO_COLUMNS
 
@@ -96,7 +102,9 @@ class GenerateOptions:
     @classmethod
     def from_json(cls: type[Options], fields: dict[str, Any]) -> Options:  # noqa: PYI019  Python 3.10 has no Self
         """Return the options that `to_json` returned."""
-        lists = {name: tuple(fields[name]) for name in ("prompts", "shard", "modules") if fields[name] is not None}
+        lists = {
+            name: tuple(fields[name]) for name in ("prompts", "shard", "exclude", "modules") if fields[name] is not None
+        }
         own = {"store_path": Path(fields["store_path"]), "columns": Columns(*fields["columns"])}
         return cls(**{**fields, **lists, **own})
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, Future
 from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
 from albu_diffusemix.backends import BackendSpec, Counterpart, Request
@@ -104,6 +105,7 @@ class Pipeline:
         self._waiting: deque[_Attempt] = deque()
         self._encoding: deque[tuple[_Attempt, Future[_Encoded]]] = deque()
         self._open: Counter[str] = Counter()  # counterparts of each source that are on their way
+        self._remarks: dict[str, tuple[str, ...]] = {}  # on sources, until the first outcome of each
         self.worked = False
         self._deferred: list[tuple[_Attempt, str]] = []  # failures before the backend ever worked
         self.faults: list[str] = []  # why it failed then
@@ -133,6 +135,7 @@ class Pipeline:
             self._reporter.done(prepared.key)
             return
         self._open[prepared.key] = len(prepared.variants)
+        self._remarks[prepared.key] = prepared.remarks
         for variant in prepared.variants:
             attempt = self._attempt(prepared, variant, 0)
             if prepared.image is None:
@@ -259,7 +262,7 @@ class Pipeline:
         self._close(Outcome(key, variant.name, reason, rejects, 0))
 
     def _close(self, outcome: Outcome) -> None:
-        self._reporter.outcome(outcome)
+        self._reporter.outcome(outcome._replace(remarks=self._remarks.pop(outcome.key, ())))
         self._open[outcome.key] -= 1
         if not self._open[outcome.key]:
             del self._open[outcome.key]
@@ -281,4 +284,8 @@ def _judge_and_encode(attempt: _Attempt, counterpart: Counterpart, unlike: str, 
     if flaw:
         return _Encoded(b"", flaw, rejected=True)
     used = counterpart.prompt if counterpart.prompt != attempt.variant.prompt else ""
-    return _Encoded(encode(counterpart.image, encoding), "", rejected=False, used_prompt=used or "")
+    try:
+        data = encode(counterpart.image, encoding)
+    except (ValueError, cv2.error) as error:  # a side is too long for the format
+        return _Encoded(b"", f"cannot be encoded: {' '.join(str(error).split())}"[:_LONGEST_REASON], rejected=False)
+    return _Encoded(data, "", rejected=False, used_prompt=used or "")

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from albu_diffusemix.datasets import SourceFile, spread
+from albu_diffusemix.datasets import Selection, SourceFile, spread
+from albu_diffusemix.generate.changed import Changed, find_changed
 from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.sheet import SHOWN
@@ -27,6 +28,8 @@ class Plan(NamedTuple):
         pending: Those that are to be made.
         shown: Some sources of the shard, spread over it, for the README.
         keys: Those of the sources whose counterparts the store is to have when the run has ended, made or failed.
+        selection: What was passed over when the sources were looked for.
+        changed: Which sources have other pixels than the store's counterparts were made from, if that was asked for.
 
     """
 
@@ -40,6 +43,8 @@ class Plan(NamedTuple):
     pending: int
     shown: list[SourceFile]
     keys: list[str]
+    selection: Selection
+    changed: Changed
 
     @property
     def options(self) -> ResolvedOptions:
@@ -52,14 +57,15 @@ class Plan(NamedTuple):
         return max(1, self.pending // max(1, len(self.sources)))
 
 
-def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
+def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection) -> Plan:
     """Compare the sources of a data set with the job's store."""
     in_shard = [source for source in everything if _belongs(source.key, job.options.shard)]
+    changed = find_changed(job, in_shard) if job.options.changed else Changed({}, 0, 0)
     left: list[SourceFile] = []
     keys: list[str] = []
     wanted = present = failed = pending = 0
     for source in in_shard:
-        missing = job.find_missing(source.key)
+        missing = job.find_missing(source.key, changed.images.get(source.key))
         wanted += missing.total
         present += missing.present
         failed += missing.failed
@@ -70,7 +76,9 @@ def compare(job: OpenJob, everything: Sequence[SourceFile]) -> Plan:
             left.append(source)
             pending += len(missing.variants)
     shown = spread(in_shard, SHOWN)
-    return Plan(job, left, len(everything), len(in_shard), wanted, present, failed, pending, shown, keys)
+    return Plan(
+        job, left, len(everything), len(in_shard), wanted, present, failed, pending, shown, keys, selection, changed
+    )
 
 
 def _belongs(key: str, shard: tuple[int, int]) -> bool:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.datasets.read_ahead import Readers, read_ahead
+from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import NOT_READ
 from albu_diffusemix.generate.variants import Variant
+from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.keys import UNKNOWN_SOURCE
 from albu_diffusemix.store import Source
 
-__all__ = ["UNREADABLE", "Prepared", "prepare_ahead"]
+__all__ = ["UNREADABLE", "LookUp", "Prepared", "prepare_ahead"]
+
+LookUp: TypeAlias = Callable[[SourceFile, Source | None], list[Variant]]
+"""Returns the counterparts that a source lacks, given what its image is; with None, those that it may lack."""
 
 UNREADABLE = "unreadable: "
 """How the reason begins of a source that cannot be read."""
@@ -34,6 +39,7 @@ class Prepared(NamedTuple):
         image: The source at the size of its counterparts, (H, W, 3) uint8 RGB; None where it cannot be read.
         source: Size and pixel hash of the image as it was before.
         reason: Why it cannot be read.
+        remarks: On how it was read, see `albu_diffusemix.image_decoding`.
 
     """
 
@@ -42,13 +48,14 @@ class Prepared(NamedTuple):
     image: NDArray[np.uint8] | None
     source: Source
     reason: str
+    remarks: tuple[str, ...] = ()
 
 
 def prepare_ahead(
     readers: Readers,
     sources: Iterable[SourceFile | None],
-    look_up: Callable[[SourceFile], list[Variant]],
-    size: int,
+    look_up: LookUp,
+    options: ResolvedOptions,
     depth: int,
     stop: threading.Event,
 ) -> Iterator[Prepared | None]:
@@ -57,23 +64,26 @@ def prepare_ahead(
     Args:
         readers: The threads.
         sources: None among them is passed on, after all before it.
-        look_up: Returns the counterparts that a source lacks; where it lacks none, the file is not read.
-        size: Shorter side of the counterparts in pixels.
+        look_up: Where it says that a source lacks nothing, the file is not read.
+        options: Say how sources are read.
         depth: Sources that may lie read and unused.
         stop: When set, nothing more is yielded.
 
     """
-    wanted = (None if source is None else (source, look_up(source)) for source in sources)
-    return read_ahead(readers, wanted, partial(_prepare, size), _give_up, depth, stop)
+    wanted = (None if source is None else (source, look_up(source, None)) for source in sources)
+    return read_ahead(readers, wanted, partial(_prepare, options, look_up), _give_up, depth, stop)
 
 
-def _prepare(size: int, wanted: tuple[SourceFile, list[Variant]]) -> Prepared:
+def _prepare(options: ResolvedOptions, look_up: LookUp, wanted: tuple[SourceFile, list[Variant]]) -> Prepared:
     file, variants = wanted
     if not variants:
         return _failed(wanted, "")
     try:
-        image = file.read()
-        return Prepared(file.key, variants, _at_stored_size(image, size), Source.of(image), "")
+        with reading(options.background) as remarks:
+            image = file.read()
+        source = Source.of(image)
+        variants = look_up(file, source)
+        return Prepared(file.key, variants, _at_stored_size(image, options.size), source, "", tuple(sorted(remarks)))
     except (OSError, ValueError, MemoryError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         return _failed(wanted, f"{UNREADABLE}{reason}"[:_LONGEST_REASON])

@@ -1,6 +1,8 @@
 """What is reported of a run: each counterpart as it comes, and the whole in numbers."""
 
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 __all__ = ["NOT_READ", "WORKER_DIED", "Outcome", "Reporter", "Summary", "Tally", "describe_size", "is_temporary"]
@@ -22,6 +24,7 @@ class Outcome(NamedTuple):
         size: Bytes of the image file.
         prompt: The effect that was asked for, where the backend used another one; else empty.
         used_prompt: That other one.
+        remarks: On how the source was read; with one of its outcomes.
 
     """
 
@@ -32,6 +35,7 @@ class Outcome(NamedTuple):
     size: int
     prompt: str = ""
     used_prompt: str = ""
+    remarks: Sequence[str] = ()
 
 
 class Reporter(Protocol):
@@ -60,6 +64,7 @@ class Summary(NamedTuple):
         interrupted: Whether it was told to stop before its end.
         replaced: Prompts in whose place the backend used another one, each with that one.
         missing: What the store lacks at the end though it was there before or was made.
+        remarks: Of how many sources each remark was made, see `albu_diffusemix.image_decoding`.
 
     """
 
@@ -72,6 +77,7 @@ class Summary(NamedTuple):
     interrupted: bool
     replaced: dict[str, str]
     missing: int
+    remarks: Mapping[str, int]
 
 
 class Tally:
@@ -88,6 +94,7 @@ class Tally:
         self._made = self._size = self._failed = self._rejects = 0
         self._failures: list[Outcome] = []
         self._replaced: dict[str, str] = {}
+        self._remarks: Counter[str] = Counter()
 
     def outcome(self, outcome: Outcome) -> None:
         """Count it and pass it on."""
@@ -95,6 +102,7 @@ class Tally:
         self._failed += bool(outcome.reason)
         self._size += outcome.size
         self._rejects += outcome.rejects
+        self._remarks.update(outcome.remarks)
         if outcome.reason and len(self._failures) < _SHOWN_FAILURES:
             self._failures.append(outcome)
         if outcome.used_prompt:
@@ -113,7 +121,7 @@ class Tally:
         """Return what was counted so far."""
         seconds = time.monotonic() - self._started
         counts = (self._made, self._size, self._failed, self._rejects)
-        return Summary(*counts, self._failures, seconds, interrupted, self._replaced, missing)
+        return Summary(*counts, self._failures, seconds, interrupted, self._replaced, missing, self._remarks)
 
 
 def is_temporary(reason: str) -> bool:

@@ -43,8 +43,8 @@ def make_shard(job: OpenJob, sources: Iterable[SourceFile | None], reporter: Rep
         ahead = prepare_ahead(
             readers,
             _looked_at_again(job, sources),
-            lambda source: job.find_missing(source.key).variants,
-            job.options.size,
+            lambda file, image: job.look_up(file.key, image),
+            job.options,
             depth,
             stop,
         )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.contact_sheet import Cell, draw_sheet
 from albu_diffusemix.datasets import SourceFile, spread
+from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Record, Store
 
 __all__ = ["SHOWN", "contact_sheet"]
@@ -34,7 +35,8 @@ def contact_sheet(store: Store, sources: Sequence[SourceFile]) -> bytes:
 
     """
     found = [(source, store.variants(source.key)[:_COUNTERPARTS]) for source in sources]
-    records = [_cells(source, made, store) for source, made in spread([pair for pair in found if pair[1]], _ROWS)]
+    with reading(store.recipe.background):
+        records = [_cells(source, made, store) for source, made in spread([pair for pair in found if pair[1]], _ROWS)]
     if not records:
         return b""
     sheet = cv2.cvtColor(draw_sheet(records, ("source", "counterparts")), cv2.COLOR_RGB2BGR)

@@ -10,7 +10,7 @@ from albu_diffusemix.backends import Backend
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import is_temporary
 from albu_diffusemix.keys import derive_seed
-from albu_diffusemix.store import Record, Store
+from albu_diffusemix.store import Record, Source, Store
 
 __all__ = ["Missing", "Variant", "choose_prompts", "find_missing", "slug", "variants_of"]
 
@@ -96,23 +96,30 @@ def variants_of(key: str, options: ResolvedOptions) -> list[Variant]:
     return variants
 
 
-def find_missing(store: Store | None, key: str, variants: list[Variant], *, retry_failed: bool) -> Missing:
+def find_missing(
+    store: Store | None, key: str, variants: list[Variant], *, retry_failed: bool, made_from: Source | None = None
+) -> Missing:
     """Compare a source's variants with the store. What has an image is present; no counter is kept anywhere.
 
-    What failed for a reason that says nothing of the source is missing, not failed.
+    What failed for a reason that says nothing of the source is missing, not failed. So is all that was made from
+    another image than `made_from`, where that is given, also what the store has beyond these variants.
     """
     if store is None:
         return Missing(variants, 0, 0)
-    present = {record.variant for record in store.variants(key)}
+    stored = store.variants(key)
+    present = {record.variant for record in stored if made_from in (None, record.source)}
+    asked = {variant.name for variant in variants}
+    beyond = [Variant(record.variant, record.prompt) for record in stored if record.variant not in asked | present]
+    variants = [*variants, *beyond]
     absent = [variant for variant in variants if variant.name not in present]
     if retry_failed:
         return Missing(absent, len(variants) - len(absent), 0)
-    untried = [variant for variant in absent if _may_be_tried(store.find(key, variant.name))]
+    untried = [variant for variant in absent if _may_be_tried(store.find(key, variant.name), made_from)]
     return Missing(untried, len(variants) - len(absent), len(absent) - len(untried))
 
 
-def _may_be_tried(failure: Record | None) -> bool:
-    return failure is None or is_temporary(failure.reason)
+def _may_be_tried(last: Record | None, made_from: Source | None) -> bool:
+    return last is None or made_from not in (None, last.source) or is_temporary(last.reason)
 
 
 def slug(prompt: str) -> str:

@@ -10,7 +10,7 @@ from albu_diffusemix.store.files import StoreError
 __all__ = ["Recipe", "describe_differences", "is_known", "made_with", "plain"]
 
 _ABSENT = "nothing"
-_WHERE_ABSENT = {"draw": "with_replacement"}  # what made the bytes before a recipe could say so
+_WHERE_ABSENT = {"draw": "with_replacement", "background": None}  # what made the bytes before a recipe could say so
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Recipe:
         similarity: Options of the filter by likeness to the source; None for no such filter.
         draw: How each source's prompts are drawn: "with_replacement", as in Algorithm 1 of the paper, or
             "without_replacement", so that no prompt comes twice before all were used.
+        background: Color such as "#ffffff" that transparent parts of the sources were composed over; None where their
+            alpha was dropped.
 
     """
 
@@ -38,6 +40,7 @@ class Recipe:
     base_seed: int = 0
     similarity: Mapping[str, Any] | None = None
     draw: str = "with_replacement"
+    background: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values; fields that later versions added are left out at their defaults.

@@ -27,6 +27,8 @@ EXAMPLES = 1000
 SAME_ROOT = "give keys that are relative to the same root as when the store was made"
 STRETCH = '"on_mismatch": "stretch" in the backend\'s spec allows it'
 
+CHANGED = "if the file was changed, run generate again with --changed"
+
 
 class Match(NamedTuple):
     """The counterparts that belong to an image.
@@ -228,12 +230,11 @@ def _other_pixels(image: Pixels, source: Source) -> Cause:
         return Cause("the image lies on its side", sizes, UPRIGHT)
     if (height, width) != source[:2]:
         what = "the image has another size than its source: cut out, resized or padded"
-        return Cause(what, sizes, f"{FIRST}; if the whole image was stretched, as by A.Resize, {STRETCH}")
+        return Cause(what, sizes, f"{FIRST}; if the whole image was stretched, as by A.Resize, {STRETCH}; {CHANGED}")
     return Cause(
         "the image has other pixels than its source",
         "it is grey" if _is_grey(image) else "",
-        f"{FIRST}; if another decoder read the file, which differs by a grey level, {STRETCH}; "
-        "if the file was changed, generate again",
+        f"{FIRST}; if another decoder read the file, which differs by a grey level, {STRETCH}; {CHANGED}",
     )
 
 
