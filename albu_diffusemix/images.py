@@ -14,7 +14,7 @@ from albu_diffusemix.image_decoding import decode_image
 from albu_diffusemix.image_headers import declared_size
 from albu_diffusemix.regular_files import open_regular
 
-__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read_image", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read_encoded", "read_image", "write_image"]
 
 WRITTEN_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 IMAGE_SUFFIXES = (*WRITTEN_SUFFIXES, ".avif", ".gif", ".jfif", ".jp2", ".pbm", ".pgm", ".ppm")
@@ -97,14 +97,36 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with open_regular(path) as file:
             data = file.read()
-        width, height = declared_size(data)
-        if width * height > MOST_PIXELS:
-            raise ValueError(
-                f"{str(path)!r} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}"
-            )
-        return decode_image(data, str(path))
     except MemoryError as error:
-        raise ValueError(f"{str(path)!r} is too large: it does not fit in memory; {_LARGE}") from error
+        raise _too_large(str(path)) from error
+    return read_encoded(data, str(path))
+
+
+def read_encoded(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Read the bytes of an image file, as `read_image` does.
+
+    Args:
+        data: The file.
+        name: What to call it in errors.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: As `read_image`.
+
+    """
+    width, height = declared_size(data)
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{name!r} is too large: {width} x {height} pixels, at most {MOST_PIXELS:,}; {_LARGE}")
+    try:
+        return decode_image(data, name)
+    except MemoryError as error:
+        raise _too_large(name) from error
+
+
+def _too_large(name: str) -> ValueError:
+    return ValueError(f"{name!r} is too large: it does not fit in memory; {_LARGE}")
 
 
 def check_ending(path: Path) -> None:

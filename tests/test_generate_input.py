@@ -152,12 +152,6 @@ def test_folders_without_images_are_refused(tmp_path, store, refused):
     refused(generate(tmp_path / "empty", store), "holds no images; looked for .bmp, .jpeg")
 
 
-def test_a_data_set_in_python_is_refused_since_workers_read_files(data, store, refused, monkeypatch):
-    monkeypatch.syspath_prepend(data)
-    (data / "my_data.py").write_text("train = [1, 2]")
-    refused(generate("my_data:train", store), "'my_data:train' is a data set in Python, but files are needed: give a")
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -23,7 +23,7 @@ def store(tmp_path):
 
 
 def keys(data, store, *exclude):
-    return [source.key for source in find_sources(data, store, Selection(exclude))]
+    return [source.key for source in find_sources(data, store, selection=Selection(exclude))]
 
 
 def test_folders_that_are_links_are_followed_and_keys_go_through_the_link(data, store, tmp_path):
@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_read_is_counted(data, store, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", denied)
     selection = Selection()
-    assert len(find_sources(data, store, selection)) == 2
+    assert len(find_sources(data, store, selection=selection)) == 2
     assert selection.describe() == ["Passed over: 1 folder that cannot be read"]
 
 
@@ -111,7 +111,7 @@ def test_of_many_endings_the_most_frequent_are_named(data, store):
         for copy in range(1 + (number < 8)):
             (data / f"{copy}.x{number}").touch()
     selection = Selection()
-    find_sources(data, store, selection)
+    find_sources(data, store, selection=selection)
     [line] = selection.describe()
     assert line.count("2 .x") == 8
     assert line.endswith(", 2 with other endings")

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, say
+from albu_diffusemix.cli.data_flags import add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
 from albu_diffusemix.exchange import ImportOptions, export_folder, export_parquet, plan_import, run_import
 from albu_diffusemix.generate import ENCODINGS
@@ -38,9 +39,8 @@ def _add_import(commands: Any) -> None:
         metavar="STORE",
         help="folder of the store: a new one, or one to continue",
     )
-    importing.add_argument(
-        "--sources", type=Path, required=True, metavar="DATA", help="the data set that they were made from"
-    )
+    importing.add_argument("--sources", required=True, metavar="DATA", help="the data set that they were made from")
+    add_data_flags(importing)
     importing.add_argument(
         "--encoding", choices=list(ENCODINGS), default="jpeg", help="format of the image files (%(default)s)"
     )
@@ -66,6 +66,7 @@ def _import(options: argparse.Namespace) -> int:
             options.encoding,
             options.allow_mixed,
             tuple(options.exclude),
+            columns_of(options),
         )
     )
     say(f"Files: {plan.pending:,} of {len(plan.arrivals):,} sources; {len(plan.unmatched):,} without a source")

@@ -10,6 +10,7 @@ from typing import Any
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.classes import add_class_flags, class_table, find_doubts, read_class_files
 from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, complain, positive, say
+from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate import (
@@ -44,7 +45,8 @@ def add_commands(commands: Any) -> None:
         help="make the counterparts of a data set, into a store",
         epilog="Values in brackets are those of a new store; an existing store knows its own.",
     )
-    generate.add_argument("data", type=Path, metavar="DATA", help="folder of images, or a .csv or .jsonl manifest")
+    generate.add_argument("data", metavar="DATA", help=DATA)
+    add_data_flags(generate)
     generate.add_argument(
         "-o",
         "--output",
@@ -171,6 +173,7 @@ def _job(options: argparse.Namespace) -> GenerateOptions:
         **{
             **given,
             "store_path": options.output,
+            "columns": columns_of(options),
             "prompts": _prompts(options, default),
             "prompts_by_class": by_class,
             "class_names": class_names,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, one_line, positive, say, with_bar
-from albu_diffusemix.datasets import Item, SourceFile, open_data, spread
+from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
+from albu_diffusemix.datasets import Columns, Item, SourceFile, is_data, open_data, spread
 from albu_diffusemix.demo import demo_photographs, write_pipeline
 from albu_diffusemix.images import check_ending, write_image
 from albu_diffusemix.preview import Cell, contact_sheet, default_pipeline, force_ours, load_pipeline, steps, summary
@@ -33,7 +34,8 @@ def _add_demo(commands: Any) -> None:
 
 def _add_preview(commands: Any) -> None:
     preview = commands.add_parser("preview", help="show, step by step, what a pipeline makes of your images")
-    preview.add_argument("images", nargs="+", type=Path, metavar="FOLDER_OR_IMAGE", help="images, or folders of images")
+    preview.add_argument("data", nargs="+", metavar="DATA_OR_IMAGE", help=f"image files, or data sets: {DATA}")
+    add_data_flags(preview)
     preview.add_argument(
         "-o", "--output", type=Path, required=True, metavar="SHEET", help="image file to write, such as sheet.png"
     )
@@ -59,7 +61,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _preview(options: argparse.Namespace) -> int:
     check_ending(options.output)
-    items = spread(list(_items(options.images)), options.rows)
+    items = spread(list(_items(options.data, columns_of(options))), options.rows)
     pipeline = _seeded(load_pipeline(options.pipeline) if options.pipeline else default_pipeline(), options.seed)
     force_ours(pipeline)
     skipped: list[str] = []
@@ -90,12 +92,13 @@ def _read(items: list[Item], skipped: list[str]) -> Iterator[tuple[str, NDArray[
             skipped.append(one_line(error))
 
 
-def _items(paths: Iterable[Path]) -> Iterator[Item]:
-    for path in paths:
-        if path.is_dir():
-            yield from open_data(str(path))
+def _items(everything: Iterable[str], columns: Columns) -> Iterator[Item]:
+    for data in everything:
+        path = Path(data)
+        if is_data(data):
+            yield from open_data(data, columns=columns)
         else:
-            yield SourceFile(str(path), "/".join(path.parts[-2:]))  # in a data set, its folder is its class
+            yield SourceFile(data, "/".join(path.parts[-2:]))  # in a data set, its folder is its class
 
 
 def _seeded(pipeline: Any, seed: int) -> Any:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from albu_diffusemix.backends.precomputed.matching import Mismatch
 from albu_diffusemix.cli.common import DONE, SOME_FAILED, add_exclude, say
+from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.datasets import Selection, open_data
 from albu_diffusemix.doctor import Coverage, examine, summarize
 from albu_diffusemix.generate import describe_size
@@ -56,8 +57,9 @@ def _add_repair(commands: Any) -> None:
 
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
-    doctor.add_argument("data", metavar="DATA", help="folder of images, manifest, or module:attribute")
+    doctor.add_argument("data", metavar="DATA", help=DATA)
     doctor.add_argument("store", metavar="STORE", help="folder of the store")
+    add_data_flags(doctor)
     doctor.add_argument(
         "--on-mismatch",
         choices=get_args(Mismatch),
@@ -110,7 +112,7 @@ def _read_recipe(path: Path) -> Recipe:
 def _doctor(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
     selection = Selection(options.exclude)
-    data = open_data(options.data, Path(options.store), selection)
+    data = open_data(options.data, Path(options.store), columns_of(options), selection)
     findings = examine(selection.take(data), store, options.on_mismatch)
     coverage = summarize(tqdm(findings, total=length_hint(data) or None, unit="image", leave=False, disable=None))
     if coverage.total == 0:

@@ -1,30 +1,49 @@
-"""What counterparts are made from and compared with: a folder of images, a manifest, or a data set in Python."""
+"""What counterparts are made from and compared with: one function opens a data set, whatever it consists of."""
 
 import unicodedata
 from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from albu_diffusemix.datasets.containers import files_from_hub, files_in_containers, files_saved_to_disk, in_container
 from albu_diffusemix.datasets.folder import files_in_folder
-from albu_diffusemix.datasets.items import Item, SourceFile, sort_by_key
+from albu_diffusemix.datasets.hugging_face import HUB, is_saved
+from albu_diffusemix.datasets.id_tables import files_in_id_table
+from albu_diffusemix.datasets.items import DATA_SUFFIXES, Item, SourceFile, sort_by_key
 from albu_diffusemix.datasets.manifest import files_in_manifest
 from albu_diffusemix.datasets.objects import ObjectDataset, import_dataset
+from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns
 from albu_diffusemix.datasets.selection import Selection
 
-__all__ = ["Dataset", "Item", "Selection", "SourceFile", "find_sources", "open_data", "spread"]
+__all__ = [
+    "NO_COLUMNS",
+    "Columns",
+    "Dataset",
+    "Item",
+    "Selection",
+    "SourceFile",
+    "find_sources",
+    "is_data",
+    "open_data",
+    "spread",
+]
 
 Dataset: TypeAlias = list[SourceFile] | ObjectDataset
 
 Element = TypeVar("Element")
 
 
-def open_data(data: str, store_path: Path | None = None, selection: Selection | None = None) -> Dataset:
+def open_data(
+    data: str, store_path: Path | None = None, columns: Columns = NO_COLUMNS, selection: Selection | None = None
+) -> Dataset:
     """Open what the command line calls DATA; no image is read yet.
 
     Args:
-        data: A folder, searched with its sub-folders; a manifest, see `albu_diffusemix.datasets.manifest`; or
-            `module:attribute`, see `albu_diffusemix.datasets.objects`.
+        data: A folder, searched with its sub-folders; a manifest, arrays, or tars, alone or by a pattern, see the
+            modules of `albu_diffusemix.datasets`; or `module:attribute`, see `albu_diffusemix.datasets.objects`.
         store_path: A store inside the folder is not part of the data set.
+        columns: Where the data set has what is wanted of it.
         selection: Is told the endings of the files that are not images; what it excludes is for the caller to leave
             out, by its `take`.
 
@@ -32,17 +51,23 @@ def open_data(data: str, store_path: Path | None = None, selection: Selection | 
         Items to iterate over; files in the order of their keys.
 
     Raises:
-        OSError: The folder or manifest cannot be read.
-        ValueError: There is no such folder, manifest or module, it holds no images, or a line of the manifest is wrong.
+        OSError: The data cannot be read.
+        ValueError: There is no such data, it holds no images, or something in it is wrong, a column that is not there
+            among others.
 
     """
     path = Path(data)
+    if data.startswith(HUB):
+        return files_from_hub(data, columns)
     if path.is_dir():
-        return sort_by_key(files_in_folder(path, store_path, selection.endings if selection else None))
+        return _in_folder(path, store_path, columns, selection)
+    if path.suffix.lower() in DATA_SUFFIXES:
+        return files_in_containers(data, columns)
     if path.exists():
-        return sort_by_key(files_in_manifest(path))
+        return _in_list(path, columns)
     module, colon, attribute = data.partition(":")
     if module and colon and attribute:
+        columns.refuse_all_but(where=f"the data set {data!r} of Python")
         return import_dataset(module, attribute)
     raise ValueError(
         f"there is no {data!r}: check the path of the folder or manifest; "
@@ -50,31 +75,62 @@ def open_data(data: str, store_path: Path | None = None, selection: Selection | 
     )
 
 
-def find_sources(data: Path, store_path: Path, selection: Selection | None = None) -> list[SourceFile]:
-    """Return the files that a store can have counterparts of, in the order of their keys.
+def is_data(data: str) -> bool:
+    """Return whether DATA is something else than an image file: what holds many images, or is no file."""
+    path = Path(data)
+    if path.is_dir() or path.suffix.lower() in (*DATA_SUFFIXES, ".csv", ".jsonl", ".ndjson"):
+        return True
+    return ":" in data and not path.exists()
+
+
+def find_sources(
+    data: str | PathLike[str],
+    store_path: Path,
+    columns: Columns = NO_COLUMNS,
+    selection: Selection | None = None,
+) -> list[SourceFile]:
+    """Return what a store can have counterparts of, in the order of their keys, or of the file that they are in.
 
     Args:
-        data: A folder or a manifest, as for `open_data`. Whether the files can be read shows when they are.
+        data: As for `open_data`. Whether the images can be read shows when they are.
         store_path: A store inside the folder is not part of the data set.
+        columns: As for `open_data`.
         selection: What is to be left out; is told what was passed over, files whose names cannot be keys among them.
 
     Raises:
-        OSError: The folder or manifest cannot be read.
+        OSError: The data cannot be read.
         ValueError: As `open_data`; or two sources have the same key, or nothing is left.
 
     """
-    selection = selection or Selection()
-    files = open_data(str(data), store_path, selection)
+    selection, data = selection or Selection(), fspath(data)
+    files = open_data(data, store_path, columns, selection)
     if isinstance(files, ObjectDataset):
-        raise ValueError(f"{str(data)!r} is a data set in Python, but files are needed: give a folder or a manifest")  # noqa: TRY004  bad input
+        files = [in_container(data, row) for row in files.rows()]
     sources = sort_by_key(
         file._replace(label=_composed(file.label)) for file in selection.with_valid_keys(selection.take(files))
     )
     if sources:
         return sources
     if selection.refused:
-        raise ValueError(f"{str(data)!r} has no source: {selection.refusal()}")
-    raise ValueError(f"--exclude leaves out all {selection.excluded:,} images of {str(data)!r}: give other patterns")
+        raise ValueError(f"{data!r} has no source: {selection.refusal()}")
+    raise ValueError(f"--exclude leaves out all {selection.excluded:,} images of {data!r}: give other patterns")
+
+
+def _in_folder(
+    folder: Path, store_path: Path | None, columns: Columns, selection: Selection | None
+) -> list[SourceFile]:
+    if is_saved(folder):
+        return files_saved_to_disk(str(folder), columns)
+    columns.refuse_all_but(where=f"the folder {str(folder)!r}")
+    return sort_by_key(files_in_folder(folder, store_path, selection.endings if selection else None))
+
+
+def _in_list(path: Path, columns: Columns) -> list[SourceFile]:
+    if path.suffix.lower() == ".csv" and columns != NO_COLUMNS:
+        columns.refuse_all_but("images", "key", "label", where=repr(str(path)))
+        return sort_by_key(files_in_id_table(path, columns))
+    columns.refuse_all_but(where=f"the manifest {str(path)!r}")
+    return sort_by_key(files_in_manifest(path))
 
 
 def _composed(label: str | None) -> str | None:

@@ -8,9 +8,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.datasets.arrays import ARRAY_SUFFIXES, read_array_row
+from albu_diffusemix.datasets.objects import read_object
+from albu_diffusemix.datasets.tables import TABLE_SUFFIXES, read_table_image
+from albu_diffusemix.datasets.tars import TAR_SUFFIX, read_tar_image
 from albu_diffusemix.images import read_image
 
-__all__ = ["Item", "SourceFile", "sort_by_key"]
+__all__ = ["DATA_SUFFIXES", "Item", "SourceFile", "sort_by_key"]
+
+DATA_SUFFIXES = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES, TAR_SUFFIX)
+"""Endings of files that hold many images."""
 
 
 class Item(Protocol):
@@ -31,33 +38,62 @@ class Item(Protocol):
 
 
 class SourceFile(NamedTuple):
-    """An image in a file: plain data that other processes can be told.
+    """An image in a file of its own, or in one that holds many: plain data that other processes can be told.
 
     Attributes:
-        path: Where it lies.
+        path: The file; `module:attribute` for a data set in Python.
         key: Its name in the data set.
         label: Its class; None where the data set gives no class.
+        position: Where it is in a file that holds many, see `albu_diffusemix.datasets.rows.Row`; None for a file of its
+            own.
+        size: The number of its bytes, in a tar.
+        column: The column or array that it is in, in files that have such.
 
     """
 
     path: str
     key: str
     label: str | None = None
+    position: int | None = None
+    size: int = 0
+    column: str = ""
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, see `albu_diffusemix.images.read_image`."""
-        return read_image(Path(self.path))
+        if self.position is None:
+            return read_image(Path(self.path))
+        if _suffix(self.path) in ARRAY_SUFFIXES:
+            return read_array_row(self.path, self.column, self.position)
+        if _suffix(self.path) == TAR_SUFFIX:
+            return read_tar_image(self.path, self.position, self.size)
+        if _suffix(self.path) in TABLE_SUFFIXES:
+            return read_table_image(self.path, self.column, self.position)
+        return read_object(self.path, self.position)
+
+    def absolute(self) -> "SourceFile":
+        """Return the same image for a process with another working directory."""
+        in_python = self.position is not None and _suffix(self.path) not in DATA_SUFFIXES
+        return self if in_python else self._replace(path=str(Path(self.path).absolute()))
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()
 
 
 def sort_by_key(files: Iterable[SourceFile]) -> list[SourceFile]:
-    """Return files in the order of their keys.
+    """Return files in the order of their keys; images of files that hold many stay in the order that they have there.
 
     Raises:
         ValueError: Two have the same key.
 
     """
-    ordered = sorted(files, key=lambda file: file.key)
+    given = list(files)
+    ordered = sorted(given, key=lambda file: file.key)
     for one, other in pairwise(ordered):
         if one.key == other.key:
-            raise ValueError(f"two sources have the key {one.key!r}: {one.path!r} and {other.path!r}; rename one")
-    return ordered
+            raise ValueError(f"two sources have the key {one.key!r}: {_place(one)} and {_place(other)}; rename one")
+    return ordered if given and given[0].position is None else given
+
+
+def _place(file: SourceFile) -> str:
+    return repr(file.path) if file.position is None else f"{file.path!r} at {file.position:,}"

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets import Selection, SourceFile, find_sources, spread
+from albu_diffusemix.datasets import NO_COLUMNS, Columns, Selection, SourceFile, find_sources, spread
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside_folder import find_inside, leads_out
 from albu_diffusemix.generate.class_prompts import slug
@@ -58,6 +58,7 @@ class ImportOptions:
         folder: The counterparts.
         data: Their sources, a folder or a manifest, as for the generation job.
         store_path: Folder of the store, a new one or one to continue.
+        columns: Where the data set has its images and keys.
         encoding: What the store holds. Files of this encoding are kept byte for byte, others encoded again.
         allow_mixed: Go on with a store that was made otherwise.
         exclude: Patterns of the keys of sources that are left out, see `albu_diffusemix.datasets.Selection`.
@@ -65,11 +66,12 @@ class ImportOptions:
     """
 
     folder: Path
-    data: Path
+    data: str
     store_path: Path
     encoding: Encoding = "jpeg"
     allow_mixed: bool = False
     exclude: tuple[str, ...] = ()
+    columns: Columns = NO_COLUMNS
 
 
 class Arrival(NamedTuple):
@@ -114,7 +116,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     if not paths:
         raise ValueError(f"folder {str(options.folder)!r} holds no images" + (f"; {unmatched[0]}" if unmatched else ""))
     selection = Selection(options.exclude)
-    matcher = _Matcher(options.folder, find_sources(options.data, options.store_path, selection))
+    matcher = _Matcher(options.folder, find_sources(options.data, options.store_path, options.columns, selection))
     arrivals: dict[SourceFile, dict[str, Arrival]] = defaultdict(dict)
     for path in paths:
         try:
@@ -245,7 +247,7 @@ def _carry(file: SourceFile, arrivals: list[Arrival], encoding: Encoding) -> _Ca
     if not arrivals:
         return _Carried(file.key, Source(0, 0, bytes(16)), [])
     try:
-        image = read_image(Path(file.path))
+        image = file.read()
     except (OSError, ValueError) as error:
         reason = f"its source is unreadable: {' '.join(str(error).split())}"
         return _Carried(file.key, Source(0, 0, bytes(16)), [(arrival, b"", reason) for arrival in arrivals])

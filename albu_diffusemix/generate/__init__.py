@@ -18,6 +18,7 @@ from albu_diffusemix.generate.estimate import Estimate, estimate_cost
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.job import OpenJob, open_job
 from albu_diffusemix.generate.local_engine import run_workers
+from albu_diffusemix.generate.moved_rows import refuse_moved_rows
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.pipeline import useless_backend_error
 from albu_diffusemix.generate.plan import ClassCounts, Plan, compare
@@ -28,6 +29,7 @@ from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, 
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
 from albu_diffusemix.generate.signals import stop_on_signals
+from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Store
 
 __all__ = [
@@ -65,8 +67,11 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
     """
     job = open_job(options, recover=recover)
     selection = Selection(job.options.exclude)
-    sources = find_sources(job.options.data, job.options.store_path, selection)
+    sources = find_sources(job.options.data, job.options.store_path, job.options.columns, selection)
     job.look_at_classes(sources)
+    if job.store is not None and not job.options.changed:
+        with reading(job.options.background):
+            refuse_moved_rows(job.store, sources)
     return compare(job, sources, selection)
 
 

@@ -6,6 +6,7 @@ the store is opened again, the method that does it says why.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -161,7 +162,7 @@ class OpenJob:
         return recipe
 
     def _provenance(self) -> Mapping[str, Any]:
-        own = {"package": "albu-diffusemix", "data": printable(self.options.data.name), "opencv": cv2.__version__}
+        own = {"package": "albu-diffusemix", "data": printable(Path(self.options.data).name), "opencv": cv2.__version__}
         return own | self.backend.provenance() if hasattr(self.backend, "provenance") else own
 
 

@@ -1,8 +1,8 @@
 """A worker process of the local engine: takes sources on its standard input, tells what becomes of them on its output.
 
-In: `["job", options]`, then `["source", path, key]`, `["flush"]` and at last `["end"]` or `["stop"]`. Out: the events
-of `albu_diffusemix.generate.events`. Where the input breaks off, also after its last word, the supervisor is dead, and
-so is the worker at once; what it had acknowledged stays.
+In: `["job", options]`, then `["source", ...]` with the fields of each, `["flush"]` and at last `["end"]` or `["stop"]`.
+Out: the events of `albu_diffusemix.generate.events`. Where the input breaks off, also after its last word, the
+supervisor is dead, and so is the worker at once; what it had acknowledged stays.
 """
 
 import signal

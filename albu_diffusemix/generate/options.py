@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from albu_diffusemix.backends import BackendSpec
+from albu_diffusemix.datasets import NO_COLUMNS, Columns
 from albu_diffusemix.generate.encoding import Encoding
 
 __all__ = ["DRAWS", "Draw", "Engine", "GenerateOptions", "ResolvedOptions"]
@@ -25,8 +27,8 @@ class GenerateOptions:
     `ResolvedOptions` hold.
 
     Attributes:
-        data: A folder of images or a manifest, see `albu_diffusemix.datasets.open_data`; a string becomes a path.
-        store_path: Folder of the store, new or to be continued; a string becomes a path.
+        data: A folder of images or another data set, see `albu_diffusemix.datasets.open_data`; a path becomes text.
+        store_path: Folder of the store, new or to be continued; text becomes a path.
         backend: The backend's spec.
         prompts: The effects to choose from; for a new store the backend's own unless given.
         prompts_by_class: The effects to choose from for some classes, by label. The others have `prompts`, and none if
@@ -57,6 +59,7 @@ class GenerateOptions:
         background: Color such as "#ffffff" that transparent parts of sources are composed over; None drops their alpha.
         changed: Look at the sources that the store knows, and make again those whose pixels differ by now.
         modules: Modules to import first in every process, because they register backends.
+        columns: Where the data set has its images, keys and labels.
 
     Examples:
         >>> from pathlib import Path
@@ -67,7 +70,7 @@ class GenerateOptions:
 
     """
 
-    data: Path
+    data: str | PathLike[str]
     store_path: Path
     backend: BackendSpec | None = None
     prompts: tuple[str, ...] | None = None
@@ -94,24 +97,26 @@ class GenerateOptions:
     background: str | None = None
     changed: bool = False
     modules: tuple[str, ...] = ()
+    columns: Columns = NO_COLUMNS
 
     def __post_init__(self) -> None:
-        for name in ("data", "store_path"):
-            object.__setattr__(self, name, Path(getattr(self, name)))
+        object.__setattr__(self, "data", fspath(self.data))
+        object.__setattr__(self, "store_path", Path(self.store_path))
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as plain JSON values, with absolute paths."""
-        return {**asdict(self), "data": str(self.data.absolute()), "store_path": str(self.store_path.absolute())}
+        data = Path(self.data).absolute() if Path(self.data).exists() else self.data
+        return {**asdict(self), "data": str(data), "store_path": str(self.store_path.absolute())}
 
     @classmethod
     def from_json(cls: type[Options], fields: dict[str, Any]) -> Options:  # noqa: PYI019  Python 3.10 has no Self
         """Return the options that `to_json` returned."""
-        paths = {name: Path(fields[name]) for name in ("data", "store_path")}
         listed = ("prompts", "shard", "exclude", "modules")
         lists = {name: tuple(fields[name]) for name in listed if fields[name] is not None}
         by_class = fields["prompts_by_class"]
         tuples = None if by_class is None else {label: tuple(prompts) for label, prompts in by_class.items()}
-        return cls(**{**fields, **paths, **lists, "prompts_by_class": tuples})
+        columns = Columns(*fields["columns"])
+        return cls(**{**fields, **lists, "prompts_by_class": tuples, "columns": columns})
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class _Driver:
         self._actors[number] = self._start()
         self._call(number, "check")
 
-    def _on_make(self, number: int, sources: list[list[str]]) -> None:
+    def _on_make(self, number: int, sources: list[list[Any]]) -> None:
         if number in self._actors:
             self._actors[number].make.remote(sources)
             self._call(number, "events")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.datasets import SourceFile, spread
+from albu_diffusemix.datasets import spread
 from albu_diffusemix.generate.events import Supervisor, Worker
 from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.plan import Plan
@@ -98,7 +98,7 @@ class _ActorPool(Supervisor):
         if sources:
             actor.sealed = False
             actor.in_progress = {source.key: source for source in sources}
-            self._link.send("make", actor.number, [_absolute(source) for source in sources])
+            self._link.send("make", actor.number, [source.absolute() for source in sources])
 
     def _stop_idle(self) -> None:
         """Leave the room of actors that have nothing to do, placed or not, to others."""
@@ -158,20 +158,15 @@ class _Placement:
 
 def _actor_job(plan: Plan) -> ActorJob:
     options = plan.options
-    samples = [_absolute(source).path for source in spread(plan.sources, _SAMPLES)]
+    samples = [source.absolute().path for source in spread(plan.sources, _SAMPLES)]
     # The lock of this run lies in the store: a node that sees it has the same storage.
-    paths = [str(options.data.absolute()), str(lock_file(options.store_path.absolute(), options.shard)), *samples]
+    paths = [str(Path(options.data).absolute()), str(lock_file(options.store_path.absolute(), options.shard)), *samples]
     return ActorJob(
         options.to_json(),
         "" if "working_dir" in (options.runtime_env or {}) else str(Path.cwd()),
         facts_of(plan.job),
         [path for path in paths if Path(path).exists()],
     )
-
-
-def _absolute(source: SourceFile) -> SourceFile:
-    """Nodes have working directories of their own."""
-    return source._replace(path=str(Path(source.path).absolute()))
 
 
 def _gpus(job: OpenJob) -> float | None:

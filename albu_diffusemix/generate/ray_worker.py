@@ -75,7 +75,7 @@ class RayWorker:
         problem = self._unseen() or self._differing()
         return f"{_here()}{problem}" if problem else ""
 
-    def make(self, sources: list[list[str]]) -> None:
+    def make(self, sources: list[list[Any]]) -> None:
         """Begin to make what the store lacks of the sources."""
         self._silence = 0
         work = threading.Thread(target=self._work, args=(sources,), daemon=True)
@@ -115,7 +115,7 @@ class RayWorker:
                 return f"it has {name} {found[name]}, and the driver has {expected}: all nodes must have the same"
         return ""
 
-    def _work(self, sources: list[list[str]]) -> None:
+    def _work(self, sources: list[list[Any]]) -> None:
         self._chunks += 1
         files = (SourceFile(*source) for source in sources)
         # What a dead actor had in progress comes in a later chunk: what it did write was sealed meanwhile.
