@@ -261,7 +261,7 @@ class Store:
         """Yield all counterparts in the order of their bytes on disk, for an export."""
         return (record for record in self._now.catalog.records() if not record.failed)
 
-    rows = records  # scripts that see a store as a table say it so
+    rows = records  # another name, for scripts that treat a store as a table
 
     def failures(self) -> Iterator[Record]:
         """Yield all failures and rejects for which there is no image."""
