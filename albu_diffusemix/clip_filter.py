@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from albu_diffusemix.text import in_one_line
+
 __all__ = ["SimilarityFilter"]
 
 
@@ -137,7 +139,7 @@ class SimilarityFilter:
                 model = transformers.AutoModel.from_pretrained(source, **options).eval().to(device)
                 processor = image_processors.from_pretrained(source, backend="pil", **options)
             except (OSError, ValueError) as error:
-                raise ValueError(self._how_to_get(" ".join(str(error).split()))) from error
+                raise ValueError(self._how_to_get(in_one_line(error))) from error
             if not hasattr(model, "get_image_features"):
                 raise ValueError(
                     f"model {self.model_id!r} ({type(model).__name__}) embeds no images: give a CLIP model"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix import image_headers as headers
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["check_color", "decode_image", "describe_remarks", "reading"]
 
@@ -133,7 +134,7 @@ def _decoded(data: bytes, flags: int, name: str) -> NDArray[Any] | None:
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
-        reason = " ".join(str(error.err or error).split())
+        reason = in_one_line(error.err or error)
         raise ValueError(f"{name!r} is not a readable image: {reason}") from error
 
 

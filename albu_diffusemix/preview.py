@@ -16,7 +16,7 @@ from albu_diffusemix.functional import to_rgb, whole_box
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.mixing import CounterpartMixin, FractalMixin
 from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.text import parse_json
+from albu_diffusemix.text import in_one_line, parse_json
 from albu_diffusemix.tracing import TracedCall, trace
 from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat
 from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
@@ -59,12 +59,12 @@ def load_pipeline(path: Path) -> Any:
     try:
         check(text)
     except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
     try:
         return A.load(path, data_format=data_format)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error) or type(error).__name__
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
 
 

@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any
 
-__all__ = ["make_output_printable", "parse_json", "printable"]
+__all__ = ["in_one_line", "make_output_printable", "parse_json", "printable"]
 
 
 def printable(text: object) -> str:
@@ -33,6 +33,11 @@ def printable(text: object) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
+
+
+def in_one_line(message: object) -> str:
+    """Return a message without its line breaks and repeated spaces, such as that of an error of a library."""
+    return " ".join(str(message).split())
 
 
 def make_output_printable() -> None:

@@ -12,7 +12,7 @@ from store_files import flip
 from albu_diffusemix.store import Source, StoreError, index, index_file, indexing
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.index_rows import ROW
-from albu_diffusemix.store.indexing import index_part, merge
+from albu_diffusemix.store.indexing import index_part, join_indexes
 from albu_diffusemix.store.records import Location, Part, Record, part_order
 
 STORE = {"recipe": "any"}
@@ -109,21 +109,21 @@ def test_rows_come_in_the_order_of_their_bytes():
         build([record_of(number, part) for number in numbers], part=part)
         for part, numbers in [("part-00001", [5, 3]), ("part-00000", [9, 1])]
     ]
-    assert [record.seed for record in merge(parts, STORE, Path()).records()] == [1, 9, 3, 5]
+    assert [record.seed for record in join_indexes(parts, STORE, Path()).records()] == [1, 9, 3, 5]
 
 
 def test_merging_keeps_the_texts_of_each_row():
     parts = [build([record_of(number, part)], part=part) for number, part in enumerate(("a-1", "a-0", "b-7"))]
     rows = [record for part in parts for record in part.records()]
-    merged = merge(parts, STORE, Path())
+    merged = join_indexes(parts, STORE, Path())
     assert [merged.by_key(record.key) for record in rows] == [[record] for record in rows]
 
 
 def test_merging_in_steps_is_merging_at_once():
     rows = {part: [record_of(number, part, "0000", "jpg") for number in range(9)] for part in ("a-3", "c-1", "b-2")}
     one, two, three = (build(own, part=part) for part, own in rows.items())
-    stepwise = merge([merge([one, two], STORE, Path()), three], STORE, Path())
-    at_once = merge([three, one, two], STORE, Path())
+    stepwise = join_indexes([join_indexes([one, two], STORE, Path()), three], STORE, Path())
+    at_once = join_indexes([three, one, two], STORE, Path())
     assert list(stepwise.records()) == list(at_once.records())
     assert stepwise.parts == at_once.parts
 
@@ -131,14 +131,14 @@ def test_merging_in_steps_is_merging_at_once():
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_two_images_with_one_key_and_variant_the_later_part_wins(turned):
     early, late = (build([record_of(1, part)], part=part) for part in ("z-00002", "a-00010"))
-    merged = merge([late, early] if turned else [early, late], STORE, Path())
+    merged = join_indexes([late, early] if turned else [early, late], STORE, Path())
     assert [record.location.part for record in merged.by_key("class/1.jpg")] == ["a-00010"]
     assert len(merged) == 1
 
 
 def test_an_image_wins_over_a_later_failure():
     image, failure = build([record_of(1, "a-1")], part="a-1"), build([record_of(1, "a-2", encoding="")], part="a-2")
-    assert [record.failed for record in merge([failure, image], STORE, Path()).by_key("class/1.jpg")] == [False]
+    assert [record.failed for record in join_indexes([failure, image], STORE, Path()).by_key("class/1.jpg")] == [False]
 
 
 def test_precedence_tells_what_merging_does():

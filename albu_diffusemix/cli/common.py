@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from albu_diffusemix.text import printable
+from albu_diffusemix.text import in_one_line, printable
 
 __all__ = [
     "DONE",
@@ -68,4 +68,4 @@ def one_line(error: Exception) -> str:
         return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename!r}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+    return in_one_line(error)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.datasets.rows import Columns, Row, choose_column, keep_open, refuse_missing_row, require, row_key
 from albu_diffusemix.images import read_encoded, read_image
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["TABLE_SUFFIXES", "image_column", "read_table_image", "table_rows"]
 
@@ -135,7 +136,7 @@ def _open(path: str) -> "_ArrowFile | _ParquetFile":
     try:
         return _ParquetFile(path) if path.lower().endswith(".parquet") else _ArrowFile(path)
     except _arrow("lib").ArrowException as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{path!r} is damaged, or not a table: {reason}; copy or write it again") from error
 
 

@@ -32,13 +32,13 @@ from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet
 from albu_diffusemix.images import read_image
-from albu_diffusemix.keys import check_name, normalise_key
+from albu_diffusemix.keys import UNKNOWN_SOURCE, check_name, normalise_key
 from albu_diffusemix.prompts import PAPER_PROMPTS, RAIN
 from albu_diffusemix.quality import find_flaw
 from albu_diffusemix.regular_files import open_regular, read_text
 from albu_diffusemix.store import Recipe, Source, Store, Writer
 from albu_diffusemix.store.members import sniff, uint32
-from albu_diffusemix.text import parse_json
+from albu_diffusemix.text import in_one_line, parse_json
 
 __all__ = ["ImportOptions", "ImportPlan", "plan_import", "run_import"]
 
@@ -52,11 +52,11 @@ _RGB = 3
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What is to be imported, and whereto.
+    """What is to be imported, and where to.
 
     Attributes:
         folder: The counterparts.
-        data: Their sources, a folder or a manifest, as for the generation job.
+        data: Their sources, a data set as for the generation job.
         store_path: Folder of the store, a new one or one to continue.
         columns: Where the data set has its images and keys.
         encoding: What the store holds. Files of this encoding are kept byte for byte, others encoded again.
@@ -245,12 +245,12 @@ def _read_ahead(pool: ThreadPoolExecutor, plan: ImportPlan, store: Store) -> Ite
 
 def _carry(file: SourceFile, arrivals: list[Arrival], encoding: Encoding) -> _Carried:
     if not arrivals:
-        return _Carried(file.key, Source(0, 0, bytes(16)), [])
+        return _Carried(file.key, UNKNOWN_SOURCE, [])
     try:
         image = file.read()
     except (OSError, ValueError) as error:
-        reason = f"its source is unreadable: {' '.join(str(error).split())}"
-        return _Carried(file.key, Source(0, 0, bytes(16)), [(arrival, b"", reason) for arrival in arrivals])
+        reason = f"its source is unreadable: {in_one_line(error)}"
+        return _Carried(file.key, UNKNOWN_SOURCE, [(arrival, b"", reason) for arrival in arrivals])
     return _Carried(file.key, Source.of(image), [(arrival, *_load(arrival, image, encoding)) for arrival in arrivals])
 
 
@@ -261,7 +261,7 @@ def _load(arrival: Arrival, source: NDArray[np.uint8], encoding: Encoding) -> tu
         with open_regular(arrival.path) as file:
             data = file.read()
     except (OSError, ValueError) as error:
-        return b"", f"unreadable: {' '.join(str(error).split())}"
+        return b"", f"unreadable: {in_one_line(error)}"
     height, width = image.shape[:2]
     flaw = find_flaw(image, np.asarray(cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA), np.uint8))
     if flaw:

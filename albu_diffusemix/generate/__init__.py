@@ -31,6 +31,7 @@ from albu_diffusemix.generate.sheet import contact_sheet
 from albu_diffusemix.generate.signals import stop_on_signals
 from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Store
+from albu_diffusemix.text import in_one_line
 
 __all__ = [
     "DRAWS",
@@ -134,7 +135,7 @@ def _complete(plan: Plan, reporter: Reporter) -> int:
     try:
         _write_readme(store, plan)
     except Exception as error:  # noqa: BLE001  all was made, and a page about it can be done without
-        reporter.note(f"the store's README and its picture cannot be written: {' '.join(str(error).split())}")
+        reporter.note(f"the store's README and its picture cannot be written: {in_one_line(error)}")
     return _count_missing(store, plan, reporter) if plan.sources else 0
 
 

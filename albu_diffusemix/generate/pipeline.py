@@ -23,6 +23,7 @@ from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.keys import UNKNOWN_SOURCE, derive_seed
 from albu_diffusemix.quality import find_flaw
 from albu_diffusemix.store import Source
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["ATTEMPTS", "GIVE_UP_AFTER", "Pipeline", "Sink", "useless_backend_error"]
 
@@ -186,7 +187,7 @@ class Pipeline:
         try:
             counterparts = self._backend.generate(requests)
         except Exception as error:  # noqa: BLE001  a backend is anybody's code, and one image must not end the run
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
+            reason = f"{type(error).__name__}: {in_one_line(error)}"[:_LONGEST_REASON]
             if len(batch) > 1:
                 self._reporter.note(f"the backend failed on a batch of {len(batch)} ({reason}); trying one at a time")
                 return [made for attempt in batch for made in self._ask([attempt])]
@@ -287,5 +288,5 @@ def _judge_and_encode(attempt: _Attempt, counterpart: Counterpart, unlike: str, 
     try:
         data = encode(counterpart.image, encoding)
     except (ValueError, cv2.error) as error:  # a side is too long for the format
-        return _Encoded(b"", f"cannot be encoded: {' '.join(str(error).split())}"[:_LONGEST_REASON], rejected=False)
+        return _Encoded(b"", f"cannot be encoded: {in_one_line(error)}"[:_LONGEST_REASON], rejected=False)
     return _Encoded(data, "", rejected=False, used_prompt=used or "")

@@ -17,6 +17,7 @@ from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.keys import UNKNOWN_SOURCE
 from albu_diffusemix.store import Source
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["UNREADABLE", "LookUp", "Prepared", "prepare_ahead"]
 
@@ -85,7 +86,7 @@ def _prepare(options: ResolvedOptions, look_up: LookUp, wanted: tuple[SourceFile
         variants = look_up(file, source)
         return Prepared(file.key, variants, _at_stored_size(image, options.size), source, "", tuple(sorted(remarks)))
     except (OSError, ValueError, MemoryError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else in_one_line(error)
         return _failed(wanted, f"{UNREADABLE}{reason}"[:_LONGEST_REASON])
 
 

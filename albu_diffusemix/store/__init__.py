@@ -31,7 +31,7 @@ from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.readme import write_readme
 from albu_diffusemix.store.recipe import Recipe, made_with
 from albu_diffusemix.store.records import Location, Record
-from albu_diffusemix.store.recovery import merge, recover
+from albu_diffusemix.store.recovery import recover, write_merged
 from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
@@ -289,7 +289,7 @@ class Store:
 
         """
         refuse_without_locks(self.path)
-        damaged = merge(self.path, self._now.fields)
+        damaged = write_merged(self.path, self._now.fields)
         if damaged:
             warnings.warn(
                 f"{len(damaged)} problem(s) in {self.path}, the first: {damaged[0]}. Its index was made again.",

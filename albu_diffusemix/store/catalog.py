@@ -13,7 +13,7 @@ import xxhash
 from albu_diffusemix.store import store_json
 from albu_diffusemix.store.files import StoreError, explained, is_shortage
 from albu_diffusemix.store.index import DamagedIndexError, Index
-from albu_diffusemix.store.indexing import merge
+from albu_diffusemix.store.indexing import join_indexes
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
 from albu_diffusemix.store.parts import read_index
@@ -54,7 +54,7 @@ class Catalog:
         covered = {part.name for part in merged.parts} if merged else set()
         recent, problems = _read_indexes(root, fields, [name for name in listing.sealed if name not in covered])
         self.problems += [*problems, *listing.stray_problems()]
-        self._layers = ([merged] if merged else []) + ([merge(recent, fields, root / MERGED)] if recent else [])
+        self._layers = ([merged] if merged else []) + ([join_indexes(recent, fields, root / MERGED)] if recent else [])
         self._sizes = {part.name: part.size for index in self._layers for part in index.parts}
         self._files = _PartFiles(self._folder)
 
@@ -76,7 +76,7 @@ class Catalog:
     def whole(self) -> Index:
         """Return one index of everything, compared with its check."""
         self._asked(self._check_whole)
-        return self._layers[0] if len(self._layers) == 1 else merge(self._layers, {}, self._folder)
+        return self._layers[0] if len(self._layers) == 1 else join_indexes(self._layers, {}, self._folder)
 
     def read(self, record: Record) -> bytes:
         """Return the image file of a record, compared with its check.
@@ -137,7 +137,7 @@ def advice(root: Path) -> str:
 def merge_indexes(root: Path, fields: dict[str, Any]) -> tuple[Index, list[Problem]]:
     """Return one index of all sealed parts, made from their own ones, and what was wrong with those."""
     indexes, problems = _read_indexes(root, fields, list_parts(root / PARTS).sealed)
-    return merge(indexes, fields, root / MERGED), problems
+    return join_indexes(indexes, fields, root / MERGED), problems
 
 
 def verify_merged(root: Path, fields: dict[str, Any]) -> list[Problem]:
@@ -150,7 +150,7 @@ def verify_merged(root: Path, fields: dict[str, Any]) -> list[Problem]:
     except StoreError as error:
         return [Problem(MERGED, "", str(error))]
     covered = [read_index(root / PARTS, part.name, fields)[0] for part in merged.parts]
-    if not merged.equals(merge(covered, fields, root / MERGED)):
+    if not merged.equals(join_indexes(covered, fields, root / MERGED)):
         problems.append(Problem(MERGED, "", "it does not agree with the indexes of the parts"))
     return problems
 

@@ -11,7 +11,7 @@ from albu_diffusemix.store import store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, verify_merged
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.index import Index
-from albu_diffusemix.store.indexing import index_part, merge
+from albu_diffusemix.store.indexing import index_part, join_indexes
 from albu_diffusemix.store.locks import Liveness
 from albu_diffusemix.store.members import PartRecipe, Problem, Sample, scan
 from albu_diffusemix.store.open_part import writer_of
@@ -19,8 +19,7 @@ from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_pa
 from albu_diffusemix.store.parts import read_index, verify_part
 from albu_diffusemix.store.recipe import Recipe, is_known
 from albu_diffusemix.store.records import Part, Record
-from albu_diffusemix.store.recovery import lone_indexes, recover, repair_parts, salvage
-from albu_diffusemix.store.recovery import merge as write_merged
+from albu_diffusemix.store.recovery import lone_indexes, recover, repair_parts, salvage, write_merged
 
 __all__ = ["OpenStatus", "Repair", "Status", "repair", "status", "verify"]
 
@@ -96,7 +95,7 @@ def status(root: Path, catalog: Catalog) -> Status:
         size = sum((folder / (name + SEALED)).stat().st_size for name in listing.sealed)
     found = [part for name in listing.open if (part := _open_part(folder, name)) is not None]
     indexes = [index_part(Part(part.part, 0, ""), records, {}, folder) for part, records in found if records]
-    whole = merge([catalog.whole(), *indexes], {}, folder) if indexes else catalog.whole()
+    whole = join_indexes([catalog.whole(), *indexes], {}, folder) if indexes else catalog.whole()
     return Status(*whole.counts(), len(listing.sealed), size, tuple(part for part, _ in found))
 
 

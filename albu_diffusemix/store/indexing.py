@@ -39,7 +39,7 @@ def index_part(
     return Index(contents._replace(recipe=recipe), path)
 
 
-def merge(indexes: Sequence[Index], fields: dict[str, Any], path: Path) -> Index:
+def join_indexes(indexes: Sequence[Index], fields: dict[str, Any], path: Path) -> Index:
     """Join indexes of distinct parts; of entries with one key and variant the one of highest precedence stays.
 
     Making it takes about three times its size in memory for a while.

@@ -24,7 +24,7 @@ from albu_diffusemix.store.parts import (
 )
 from albu_diffusemix.store.recipe import is_known
 
-__all__ = ["lone_indexes", "merge", "recover", "repair_parts", "salvage"]
+__all__ = ["lone_indexes", "recover", "repair_parts", "salvage", "write_merged"]
 
 
 def recover(root: Path, fields: dict[str, Any]) -> list[Problem]:
@@ -51,7 +51,7 @@ def recover(root: Path, fields: dict[str, Any]) -> list[Problem]:
     repaired = repair_parts(root, [name for name in listing.sealed if _touched(folder, name, known, fields)], fields)
     problems += repaired + _remove_lone_indexes(folder)
     if problems:
-        merge(root, fields)
+        write_merged(root, fields)
     return problems
 
 
@@ -109,7 +109,7 @@ def lone_indexes(folder: Path) -> list[Problem]:
     return [Problem(name + INDEX, "", "its part is gone") for name in gone]
 
 
-def merge(root: Path, fields: dict[str, Any]) -> list[Problem]:
+def write_merged(root: Path, fields: dict[str, Any]) -> list[Problem]:
     """Write one index for all sealed parts, and again those of their own that are damaged; say which.
 
     Raises:

@@ -6,6 +6,7 @@ from albu_diffusemix.backends.diffusers.checkpoint import pipeline_class
 from albu_diffusemix.backends.diffusers.families import INSTRUCT
 from albu_diffusemix.backends.diffusers.settings import Settings
 from albu_diffusemix.backends.model_files import cached_snapshot
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["PAPER_MODEL", "download", "known_class"]
 
@@ -52,7 +53,7 @@ def download(settings: Settings) -> Path:
             )
         )
     except Exception as error:
-        reason = " ".join(str(error.__cause__ or error).split())
+        reason = in_one_line(error.__cause__ or error)
         raise ValueError(_how_to_get(settings, f"and cannot be downloaded ({reason})")) from error
 
 

@@ -27,6 +27,7 @@ from albu_diffusemix.backends.diffusers.checkpoint import check_files, pipeline_
 from albu_diffusemix.backends.diffusers.families import INSTRUCT
 from albu_diffusemix.backends.onnx.layout import CONFIG_NAME, DATA_NAME, GRAPH_NAME, PARTS
 from albu_diffusemix.backends.onnx.sessions import Graph
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["BOUNDS", "EXPORTERS", "OPSET", "Exporter", "export_onnx"]
 
@@ -232,7 +233,7 @@ def _write_graph(
         try:
             export(network, part, inputs, Path(scratch, GRAPH_NAME), opset)
         except Exception as error:  # exporters raise anything
-            reason = " ".join(str(error).split())[:_LONGEST_REASON]
+            reason = in_one_line(error)[:_LONGEST_REASON]
             raise ValueError(f"{exporter} cannot export {path.parent.name} at opset {opset}: {reason}") from error
         graph = onnx.load(Path(scratch, GRAPH_NAME))
     weights = sum(parameter.nbytes for parameter in network.parameters())

@@ -5,6 +5,7 @@ from pathlib import Path
 from albu_diffusemix.backends.model_files import MODEL_INDEX
 from albu_diffusemix.backends.onnx.layout import PARTS
 from albu_diffusemix.backends.onnx.settings import Settings
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["find_folder"]
 
@@ -30,7 +31,7 @@ def find_folder(settings: Settings) -> Path:
             )
         )
     except Exception as error:  # a network has many ways to fail
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(
             f"model {settings.model!r} is not in the Hub's cache and cannot be downloaded ({reason}): export it with "
             "'albu-diffusemix export-onnx MODEL -o DIR', and give the folder as model"

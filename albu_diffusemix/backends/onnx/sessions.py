@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends.batches import is_out_of_memory
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["Graph", "choose_providers", "device_of", "make_options"]
 
@@ -198,4 +199,4 @@ def _check_provider(path: Path, wanted: Any, found: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return in_one_line(error)
