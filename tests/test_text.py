@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albu_diffusemix.text import make_output_printable, parse_json, printable
+from albu_diffusemix.text import in_one_line, make_output_printable, parse_json, printable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,7 @@ def test_a_warning_is_one_printable_line_without_a_line_of_code(monkeypatch):
     make_output_printable()
     shown = warnings.formatwarning("a\n\x1b[2J", UserWarning, "file\udce9.py", 3)
     assert shown == "file\\udce9.py:3: UserWarning: a\\n\\x1b[2J\n"
+
+
+def test_a_message_of_several_lines_is_said_in_one():
+    assert in_one_line(ValueError("cannot read\n\n  a.png:\tbroken ")) == "cannot read a.png: broken"
