@@ -12,6 +12,7 @@ SEED ?= 0
 MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
 OLD_PINS := tests/requirements-old.txt
+VISION_PINS := tests/requirements-vision.txt
 # Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
 NOT_IN_OLD := benchmarks|datasets|diffusers|diffusion_tools|fractal_assets|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
 # Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
@@ -26,9 +27,9 @@ endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
-test test-x test-x-all test-old: export OMP_NUM_THREADS = 1
+test test-x test-x-all test-old test-vision: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-x-all test-old campaign test-onnx smoke lint format docs bench bench-full plots fractals pictures dist clean
+.PHONY: help demo test test-x test-x-all test-old campaign test-onnx test-vision smoke lint format docs bench bench-full plots fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -54,6 +55,9 @@ campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED
 
 test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an environment without torch
 	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py
+
+test-vision: $(VENV)-vision/.dev ## Test with torchvision and the libraries that want it (some 6 GB, not part of .ci/run)
+	$(VENV)-vision/bin/python -m pytest -n auto tests/vision_*.py
 
 smoke: ## Install the wheel into a fresh environment of PYTHON=python3.13 and try what a user does first
 	@rm -rf $(SMOKE) build/lib
@@ -98,7 +102,7 @@ dist: $(VENV)/.dev ## Build the sdist, and the wheel from it, into dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean: ## Remove everything that these targets made
-	rm -rf $(VENV) $(VENV)-x $(VENV)-old build dist docs/_build diffusemix_demo *.egg-info
+	rm -rf $(VENV) $(VENV)-x $(VENV)-old $(VENV)-vision build dist docs/_build diffusemix_demo *.egg-info
 
 %/bin/python:
 	$(PYTHON) -m venv $*
@@ -124,6 +128,11 @@ $(VENV)-x/.dev: $(VENV)-x/bin/python $(VENV)-x/.pins setup.cfg
 
 $(VENV)-old/.dev: $(VENV)-old/bin/python $(OLD_PINS) setup.cfg
 	$< $(INSTALL) --requirement $(OLD_PINS)
+	$< $(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)-vision/.dev: $(VENV)-vision/bin/python $(VISION_PINS) setup.cfg
+	$< $(INSTALL) --requirement $(VISION_PINS)
 	$< $(INSTALL) --no-deps --editable .
 	@touch $@
 
