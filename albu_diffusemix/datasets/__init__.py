@@ -10,7 +10,7 @@ from albu_diffusemix.datasets.containers import files_from_hub, files_in_contain
 from albu_diffusemix.datasets.folder import files_in_folder
 from albu_diffusemix.datasets.hugging_face import HUB, is_saved
 from albu_diffusemix.datasets.id_tables import files_in_id_table
-from albu_diffusemix.datasets.items import DATA_SUFFIXES, Item, SourceFile, sort_by_key
+from albu_diffusemix.datasets.items import DATA_SUFFIXES, Box, Item, SourceFile, sort_by_key
 from albu_diffusemix.datasets.manifest import files_in_manifest
 from albu_diffusemix.datasets.objects import ObjectDataset, import_dataset
 from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns
@@ -18,6 +18,7 @@ from albu_diffusemix.datasets.selection import Selection
 
 __all__ = [
     "NO_COLUMNS",
+    "Box",
     "Columns",
     "Dataset",
     "Item",

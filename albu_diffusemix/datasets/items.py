@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from albu_diffusemix.datasets.tables import TABLE_SUFFIXES, read_table_image
 from albu_diffusemix.datasets.tars import TAR_SUFFIX, read_tar_image
 from albu_diffusemix.images import read_image
 
-__all__ = ["DATA_SUFFIXES", "Item", "SourceFile", "sort_by_key"]
+__all__ = ["DATA_SUFFIXES", "Box", "Item", "SourceFile", "sort_by_key"]
 
 DATA_SUFFIXES = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES, TAR_SUFFIX)
 """Endings of files that hold many images."""
@@ -37,6 +37,16 @@ class Item(Protocol):
         """
 
 
+class Box(NamedTuple):
+    """A thing in an image: its corners as fractions of the image's width and height, from 0 to 1, and its class."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    label: str
+
+
 class SourceFile(NamedTuple):
     """An image in a file of its own, or in one that holds many: plain data that other processes can be told.
 
@@ -48,6 +58,9 @@ class SourceFile(NamedTuple):
             own.
         size: The number of its bytes, in a tar.
         column: The column or array that it is in, in files that have such.
+        prompts: Those of this image alone; none where the run's prompts are for it.
+        mask: The file of its mask; None where the data set gives no mask.
+        boxes: What is where in it; None where the data set gives no boxes.
 
     """
 
@@ -57,6 +70,9 @@ class SourceFile(NamedTuple):
     position: int | None = None
     size: int = 0
     column: str = ""
+    prompts: tuple[str, ...] = ()
+    mask: str | None = None
+    boxes: tuple[Box, ...] | None = None
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, see `albu_diffusemix.images.read_image`."""
@@ -70,10 +86,19 @@ class SourceFile(NamedTuple):
             return read_table_image(self.path, self.column, self.position)
         return read_object(self.path, self.position)
 
+    @classmethod
+    def from_json(cls, fields: Iterable[Any]) -> "SourceFile":
+        """Return what was written as JSON, field by field."""
+        source = cls(*fields)
+        boxes = source.boxes and tuple(Box(*box) for box in source.boxes)
+        return source._replace(prompts=tuple(source.prompts), boxes=boxes)
+
     def absolute(self) -> "SourceFile":
         """Return the same image for a process with another working directory."""
         in_python = self.position is not None and _suffix(self.path) not in DATA_SUFFIXES
-        return self if in_python else self._replace(path=str(Path(self.path).absolute()))
+        mask = self.mask and str(Path(self.mask).absolute())
+        path = self.path if in_python else str(Path(self.path).absolute())
+        return self._replace(path=path, mask=mask)
 
 
 def _suffix(path: str) -> str:
