@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import albumentations as A
 import numpy as np
 import pytest
 from dataset_files import (
@@ -9,7 +10,10 @@ from dataset_files import (
     STACK,
     save_npz,
 )
+from sklearn.datasets import load_digits
 
+from albu_diffusemix import DiffuseMix
+from albu_diffusemix.cli import main
 from albu_diffusemix.datasets import arrays, find_sources
 
 WRONG_ARRAYS = {
@@ -81,3 +85,21 @@ def test_a_file_of_one_array_is_mapped_and_no_image_is_held_in_memory(data_folde
     assert isinstance(arrays._open_images("a.npy", ""), np.memmap)
     [first, *_] = find_sources("a.npy", data_store)
     assert first.read().base is None
+
+
+def test_of_digits_the_doctor_says_100_percent_only_while_all_have_counterparts(
+    data_folder, data_store, capsys
+):
+    digits = np.rint(load_digits().images[::20] * 255 / 16).astype(np.uint8)
+    np.save(data_folder / "digits.npy", digits)
+    assert main(["generate", "digits.npy", "-o", str(data_store)]) == 0
+    assert main(["doctor", "digits.npy", str(data_store)]) == 0
+    assert "has a counterpart for 90 of 90 images (100.0 %)" in capsys.readouterr().out
+    train = A.Compose([DiffuseMix(backend={"name": "precomputed", "store": str(data_store)}, p=1)])
+    for row, digit in enumerate(digits):
+        assert not np.array_equal(train(image=digit, diffusemix_metadata={"key": f"{row:06d}"})["image"], digit)
+        assert not np.array_equal(train(image=digit)["image"], digit)
+    digits[7, 0, 0] += 1
+    np.save(data_folder / "digits.npy", digits)
+    assert main(["doctor", "digits.npy", str(data_store)]) == 1
+    assert "has a counterpart for 89 of 90 images (98.8 %)" in capsys.readouterr().out
