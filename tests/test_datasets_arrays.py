@@ -87,9 +87,7 @@ def test_a_file_of_one_array_is_mapped_and_no_image_is_held_in_memory(data_folde
     assert first.read().base is None
 
 
-def test_of_digits_the_doctor_says_100_percent_only_while_all_have_counterparts(
-    data_folder, data_store, capsys
-):
+def test_of_digits_the_doctor_says_100_percent_only_while_all_have_counterparts(data_folder, data_store, capsys):
     digits = np.rint(load_digits().images[::20] * 255 / 16).astype(np.uint8)
     np.save(data_folder / "digits.npy", digits)
     assert main(["generate", "digits.npy", "-o", str(data_store)]) == 0
