@@ -113,9 +113,7 @@ def test_a_call_that_fails_for_a_passing_reason_is_made_again(reply):
     np.testing.assert_array_equal(made, wanted)
 
 
-@pytest.mark.parametrize(
-    ("asked", "seconds"), [("7", 7.0), ("100000", 600.0), ("soon", None), ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0)]
-)
+@pytest.mark.parametrize(("asked", "seconds"), [("7", 7.0), ("100000", 600.0), ("soon", None), ("nan", None)])
 def test_the_pause_is_as_long_as_the_server_asks_within_reason(asked, seconds):
     assert client._retry_after(httpx2.Response(429, headers={"Retry-After": asked})) == seconds
 

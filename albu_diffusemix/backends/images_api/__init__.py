@@ -9,7 +9,7 @@ import numpy as np
 
 from albu_diffusemix.backends import Counterpart, Request, option_rules
 from albu_diffusemix.backends.editing import ModelInput, choose_prompt, digest_facts
-from albu_diffusemix.backends.images_api.settings import RULES, Settings
+from albu_diffusemix.backends.images_api.settings import read_settings
 from albu_diffusemix.backends.loaded_once import LoadedOnce
 from albu_diffusemix.backends.pixels import check_request, resize, to_counterpart
 from albu_diffusemix.prompts import PAPER_PROMPTS
@@ -77,22 +77,7 @@ class ImagesApi:
         seedless: bool = False,  # noqa: FBT001, FBT002  specs give it by name
     ) -> None:
         option_rules.check_packages("images_api", ("httpx2",))
-        option_rules.check_values(locals(), RULES)  # the arguments above, by name
-        self._settings = Settings(
-            base_url=base_url.rstrip("/").removesuffix("/v1"),
-            model=model,
-            size=size,
-            template=template,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            negative_prompt=negative_prompt,
-            extra=dict(extra or {}),
-            concurrency=concurrency,
-            timeout=float(timeout),
-            retries=retries,
-            api_key_env=api_key_env,
-            seedless=seedless,
-        )
+        self._settings = read_settings(locals())  # the arguments above, by name
         self.fingerprint = digest_facts(f"images_api-{VERSION}", self._settings.facts())
         self._check_server = LoadedOnce(self._probe)
 

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import itertools
 from collections.abc import Sequence
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
 import cv2
@@ -75,26 +73,22 @@ async def edit_all(settings: Settings, inputs: Sequence[ModelInput]) -> list[Ans
 
 
 def describe_server(settings: Settings) -> dict[str, str]:
-    """Return what the server says of itself; empty where it says nothing."""
-    said = {"server": settings.base_url}
+    """Return what the server says of itself: its version, and where its model comes from; nothing where it does not."""
+    version, models = _ask(settings, "/version"), _ask(settings, "/v1/models")
+    said = {"server": settings.base_url, "server_version": version.get("version")}
+    for model in models.get("data") or []:
+        if isinstance(model, dict) and model.get("id") == settings.model:
+            said["model_root"] = model.get("root")
+    return {name: value for name, value in said.items() if isinstance(value, str)}
+
+
+def _ask(settings: Settings, path: str) -> dict[str, Any]:
     with httpx2.Client(**_connection(settings), timeout=_ASKED_FOR) as client:
-        for path in ("/version", "/v1/models"):
-            try:
-                reply = client.get(path)
-                answer = reply.json() if reply.is_success else {}
-            except (httpx2.HTTPError, ValueError):
-                continue
-            said.update({"server_software": reply.headers["server"]} if "server" in reply.headers else {})
-            if isinstance(answer, dict) and isinstance(answer.get("version"), str):
-                said["server_version"] = answer["version"]
-            said.update(_model_facts(answer, settings.model))
-    return said
-
-
-def _model_facts(answer: Any, model: str) -> dict[str, str]:
-    listed = answer.get("data") if isinstance(answer, dict) else None
-    entries = [one for one in listed or [] if isinstance(one, dict) and one.get("id") == model]
-    return {f"model_{name}": str(entries[0][name]) for name in ("root", "created") if entries and name in entries[0]}
+        try:
+            answer = client.get(path).json()
+        except (httpx2.HTTPError, ValueError):
+            return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _connection(settings: Settings) -> dict[str, Any]:
@@ -178,17 +172,9 @@ def _detail(reply: httpx2.Response, settings: Settings) -> str:
 
 
 def _retry_after(reply: httpx2.Response) -> float | None:
-    """Return the seconds that the server asks for, None where it does not."""
+    """Return the seconds that the server asks for, at most ten minutes; None where it does not, or gives a date."""
     asked = reply.headers.get("retry-after", "")
-    try:
-        seconds = float(asked) if asked.replace(".", "", 1).isdigit() else _seconds_until(asked)
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), 10 * _LONGEST_PAUSE)
-
-
-def _seconds_until(date: str) -> float:
-    return (parsedate_to_datetime(date) - datetime.now(timezone.utc)).total_seconds()
+    return min(float(asked), 10 * _LONGEST_PAUSE) if asked.isdecimal() else None
 
 
 def _key_hint(settings: Settings) -> str:

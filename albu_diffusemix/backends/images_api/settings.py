@@ -2,23 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from albu_diffusemix.backends.option_rules import (
-    COUNT,
-    FLAG,
-    MAPPING,
-    NUMBER,
-    TEMPLATE,
-    TEXT,
-    Rule,
-    is_number,
-    is_whole,
-)
+from albu_diffusemix.backends import option_rules
+from albu_diffusemix.backends.option_rules import Rule
 
-__all__ = ["RULES", "Settings"]
+__all__ = ["Settings", "read_settings"]
 
 _WHERE_NOT_WHAT = ("base_url", "concurrency", "timeout", "retries", "api_key_env")
 
@@ -74,24 +65,40 @@ def _is_url(value: Any) -> bool:
 
 def _is_flat(value: Any) -> bool:
     ours = {"image", "model", "prompt", "n", "size", "response_format", "output_format", "seed"}
-    plain = MAPPING.holds(value) and all(isinstance(name, str) for name in value)
+    plain = option_rules.MAPPING.holds(value) and all(isinstance(name, str) for name in value)
     return plain and not ours & set(value) and all(isinstance(one, str | int | float) for one in value.values())
 
 
-RULES = {
+_RULES = {
     "base_url": Rule("an address such as 'http://gpu-server:8091', with no key in it", _is_url),
     "model": Rule("the model's name on the server", lambda value: isinstance(value, str) and bool(value.strip())),
-    "size": COUNT,
-    "template": TEMPLATE,
-    "num_inference_steps": COUNT.or_none(),
-    "guidance_scale": NUMBER.or_none(),
-    "negative_prompt": TEXT.or_none(),
+    "size": option_rules.COUNT,
+    "template": option_rules.TEMPLATE,
+    "num_inference_steps": option_rules.COUNT.or_none(),
+    "guidance_scale": option_rules.NUMBER.or_none(),
+    "negative_prompt": option_rules.TEXT.or_none(),
     "extra": Rule("a mapping of more fields to texts and numbers, not those that are always sent", _is_flat).or_none(),
-    "concurrency": COUNT,
-    "timeout": Rule("a number of seconds above 0", lambda value: is_number(value) and value > 0),
-    "retries": Rule("a whole number of at least 0", lambda value: is_whole(value) and value >= 0),
+    "concurrency": option_rules.COUNT,
+    "timeout": Rule("a number of seconds above 0", lambda value: option_rules.is_number(value) and value > 0),
+    "retries": Rule("a whole number of at least 0", lambda value: option_rules.is_whole(value) and value >= 0),
     "api_key_env": Rule(
         "the name of an environment variable that is set", lambda value: isinstance(value, str) and value in os.environ
     ).or_none(),
-    "seedless": FLAG,
+    "seedless": option_rules.FLAG,
 }
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Check the options, and keep them as plain data.
+
+    Raises:
+        ValueError: A value is not allowed; the message says which and what is.
+
+    """
+    option_rules.check_values(given, _RULES)
+    own = {
+        "base_url": given["base_url"].rstrip("/").removesuffix("/v1"),
+        "extra": dict(given["extra"] or {}),
+        "timeout": float(given["timeout"]),
+    }
+    return Settings(**{field.name: own.get(field.name, given[field.name]) for field in fields(Settings)})
