@@ -47,6 +47,7 @@ ANY_HOST = {
     "test_generate_onnx",
     "test_generate_openings",
     "test_generate_ray",
+    "test_hub",
     "test_image_decoding",
     "test_index",
     "test_jpeg",

@@ -9,7 +9,16 @@ from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.classes import add_class_flags, class_table, find_doubts, read_class_files
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, complain, positive, say
+from albu_diffusemix.cli.common import (
+    DONE,
+    INTERRUPTED,
+    SOME_FAILED,
+    add_exclude,
+    complain,
+    positive,
+    say,
+    store_folder,
+)
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
@@ -50,7 +59,7 @@ def add_commands(commands: Any) -> None:
     generate.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=store_folder,
         required=True,
         metavar="STORE",
         help="folder of the store: a new one, or one to continue",

@@ -32,6 +32,7 @@ from albu_diffusemix.store.readme import write_readme
 from albu_diffusemix.store.recipe import Recipe, made_with
 from albu_diffusemix.store.records import Location, Record
 from albu_diffusemix.store.recovery import recover, write_merged
+from albu_diffusemix.store.remote import find_store
 from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
@@ -122,11 +123,14 @@ class Store:
 
         Warns where an index is damaged; the parts are read in its place then.
 
+        Args:
+            path: The store's folder, or `hf://owner/name[@revision]` for one of the Hugging Face Hub.
+
         Raises:
-            StoreError: There is no store, it is damaged, of a newer format, or cannot be read.
+            StoreError: There is no store, it is damaged, of a newer format, or cannot be read or downloaded.
 
         """
-        store = cls(path)
+        store = cls(find_store(path))
         store._snapshot = _Snapshot.of(store.path, store_json.load(store.path))
         return store
 

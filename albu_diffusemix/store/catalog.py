@@ -15,7 +15,7 @@ from albu_diffusemix.store.files import StoreError, explained, is_shortage
 from albu_diffusemix.store.index import DamagedIndexError, Index
 from albu_diffusemix.store.indexing import join_indexes
 from albu_diffusemix.store.members import Problem
-from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
+from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked, sealed_file
 from albu_diffusemix.store.parts import read_index
 from albu_diffusemix.store.read_at import read_at
 from albu_diffusemix.store.recipe import is_known
@@ -86,7 +86,7 @@ class Catalog:
 
         """
         part, offset, length, check = record.location
-        path, size = f"{self._folder}/{part}{SEALED}", self._sizes[part]
+        path, size = self._files.path(part), self._sizes[part]
         with explained("read", path):
             file = self._files.open(part)
             data = file.read(offset, length) if file.size == size else b""
@@ -176,7 +176,7 @@ def open_merged(root: Path, listing: Listing) -> tuple[Index | None, list[Proble
         if is_shortage(error):
             raise
         return None, [Problem(MERGED, "", str(error))]
-    sizes = {part.name: _size(root / PARTS / (part.name + SEALED)) for part in index.parts}
+    sizes = {part.name: _size(sealed_file(root / PARTS, part.name)) for part in index.parts}
     gone = [name for name, size in sizes.items() if size is None]
     refuse_unpacked(root, listing, set(gone))
     if gone:
@@ -237,7 +237,7 @@ class _PartFiles:
     """The parts read last, opened when they are first asked for, once in each process."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.path = functools.cache(functools.partial(sealed_file, folder))
         self._start()
 
     def open(self, name: str) -> _PartFile:
@@ -252,6 +252,6 @@ class _PartFiles:
         return self._open(name)
 
     def _start(self) -> None:
-        folder = self._folder
+        path = self.path
         self._process = os.getpid()
-        self._open = functools.lru_cache(_OPEN_FILES)(lambda name: _PartFile(folder / (name + SEALED)))
+        self._open = functools.lru_cache(_OPEN_FILES)(lambda name: _PartFile(path(name)))
