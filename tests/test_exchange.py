@@ -1,14 +1,17 @@
 import json
 import os
+import shutil
 import sys
 
 import cv2
 import numpy as np
 import pytest
 from job_files import content, failures, make, make_data
+from store_files import flip, part_file
 
 from albu_diffusemix import jpeg
 from albu_diffusemix.cli import main
+from albu_diffusemix.exchange import export_kaggle
 from albu_diffusemix.images import read_image, write_image
 from albu_diffusemix.store import Source, Store
 
@@ -256,3 +259,55 @@ def test_a_wrong_table_is_named_with_its_line(data, tmp_path, capsys):
     (tmp_path / "made/counterparts.jsonl").write_text(f'{{"file": 3}}{os.linesep}')
     assert bring(tmp_path / "made", tmp_path / "new.dm", data) == 2
     assert "counterparts.jsonl' line 1 is not one that an export writes" in capsys.readouterr().err
+
+
+@pytest.fixture
+def kaggle(store, out):
+    assert export(store, out, to="kaggle") == 0
+    return out
+
+
+def test_an_export_for_kaggle_has_no_file_that_a_site_would_unpack(kaggle):
+    archives = tuple(ending for _, endings, _ in shutil.get_unpack_formats() for ending in endings)
+    names = [file.name for file in kaggle.rglob("*") if file.is_file()]
+    assert ".tar" in archives
+    assert "part-00000.part" in names
+    assert not [name for name in names if name.endswith((*archives, ".7z", ".rar", ".gz"))]
+    assert not [name for name in names if name.startswith(("README", "contact-sheet"))]
+
+
+def test_an_export_for_kaggle_is_the_same_store_to_every_command(store, kaggle, data, capsys):
+    assert content(kaggle) == content(store)
+    assert run("verify", kaggle) == run("status", kaggle) == run("doctor", data, kaggle) == 0
+    assert "6 of 6 images" in capsys.readouterr().out
+    flip(part_file(kaggle, ".part"), 3000)
+    assert run("verify", kaggle) == 1
+    assert "part-00000.part: " in capsys.readouterr().out
+    assert run("repair", kaggle) == 0
+    assert run("verify", kaggle) == 0
+
+
+def test_an_export_for_kaggle_is_repaired_from_its_parts_alone(store, kaggle):
+    shutil.rmtree(kaggle / "index")
+    part_file(kaggle, ".idx").unlink()
+    (kaggle / "store.json").unlink()
+    assert run("repair", kaggle) == 0
+    assert content(kaggle) == content(store)
+
+
+def test_a_run_goes_on_from_a_store_exported_for_kaggle(kaggle, data):
+    before = content(kaggle)
+    make(make_data(data, 8), kaggle, all_prompts=True)
+    assert content(kaggle).items() > before.items()
+    assert sorted(file.name for file in (kaggle / "parts").glob("*.[tp]ar*")) == ["part-00000.part", "part-00001.tar"]
+    assert run("verify", kaggle) == 0
+
+
+def test_an_export_for_kaggle_that_was_cut_short_is_no_store(store, out):
+    def stop():
+        raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError):
+        export_kaggle(Store.open(store), out, stop)
+    assert (out / "parts/part-00000.part").exists()
+    assert run("status", out) == 2

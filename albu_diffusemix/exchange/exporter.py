@@ -11,7 +11,7 @@ from albu_diffusemix.generate.exclusive_runs import refuse_other_writers
 from albu_diffusemix.store import Record, Store
 from albu_diffusemix.store.files import StoreError, explained
 
-__all__ = ["RECORDS", "export_folder", "export_parquet"]
+__all__ = ["RECORDS", "export_folder", "export_parquet", "prepare"]
 
 RECORDS = "counterparts.jsonl"
 """The table of an exported folder; written last, so that it stands for a complete export."""
@@ -49,7 +49,7 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
         StoreError: The folder is not empty or cannot be written, the store is damaged or still being written.
 
     """
-    _prepare(store, output)
+    prepare(store, output)
     count = 0
 
     def write_all(table: BinaryIO) -> None:
@@ -91,7 +91,7 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
         from pyarrow import parquet  # noqa: PLC0415  as above
     except ImportError as error:
         raise StoreError("an export to Parquet needs pyarrow: pip install pyarrow") from error
-    _prepare(store, output)
+    prepare(store, output)
     schema = _schema(pa)
     groups = _groups(store, progress)
     count = 0
@@ -114,7 +114,14 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
     return count
 
 
-def _prepare(store: Store, output: Path) -> None:
+def prepare(store: Store, output: Path) -> None:
+    """Make the folder of an export.
+
+    Raises:
+        StoreError: It is not empty or cannot be made.
+        ValueError: A live process writes to the store.
+
+    """
     refuse_other_writers(store.path, "wait until it has ended, then export")
     with explained("write in", output):
         output.mkdir(parents=True, exist_ok=True)
