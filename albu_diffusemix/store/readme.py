@@ -9,6 +9,7 @@ import yaml
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.recipe import Recipe
 from albu_diffusemix.text import printable
 
@@ -27,8 +28,9 @@ Images made once by `albu-diffusemix generate`, to be mixed into training images
 DiffuseMix(backend={{"name": "precomputed", "store": "{address}"}}, p=0.5)
 ```
 
-The parts are plain WebDataset tars: `<source>/<variant>.jpg` with a `.json` beside it that names the source, the prompt
-and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open them.
+The parts are plain WebDataset tars: `<source>/<variant>.{ending}` with a `.json` beside it that names the source, the
+prompt and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open
+them.{raw}
 {picture}
 ## How it was made
 
@@ -72,7 +74,10 @@ def readme_page(address: str, card: Mapping[str, Any], made: Sequence[Recipe], t
 
     """
     blocks = [f"```json\n{json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)}\n```" for recipe in made]
+    encodings = [recipe.encoding.get("format", "jpg") for recipe in made]
     return _README.format(
+        ending=encodings[0],
+        raw=" Files `.npy` are arrays of uint8, height x width x RGB." if RAW in encodings else "",
         card=yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True),
         address=address,
         picture=link,
