@@ -20,7 +20,7 @@ from albu_diffusemix.text import printable
 
 __all__ = ["PushPlan", "plan_push", "pull", "push"]
 
-_OWN = re.compile(r"store\.json|README\.md|\.gitattributes|index/merged\.idx|parts/[\w-]+\.(tar|idx|part)", re.ASCII)
+_OWN = re.compile(r"store\.json|README\.md|\.gitattributes|index/merged\.idx|parts/[\w-]+\.(tar|idx)", re.ASCII)
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
@@ -33,7 +33,7 @@ class PushPlan:
         address: Where to.
         public: Whether everybody may see it.
         images: How many counterparts.
-        files: What is uploaded beside the card, store.json last.
+        files: What is uploaded beside the card, by its name there.
         card: The text of README.md there.
 
     """
@@ -42,13 +42,13 @@ class PushPlan:
     address: HubAddress
     public: bool
     images: int
-    files: list[Path]
+    files: dict[str, Path]
     card: str
 
     @property
     def size(self) -> int:
         """Bytes of the files."""
-        return sum(file.stat().st_size for file in self.files)
+        return sum(file.stat().st_size for file in self.files.values())
 
 
 def plan_push(
@@ -146,8 +146,8 @@ def pull(address: HubAddress, output: Path | None) -> Path:
 def _lay_out(plan: PushPlan, folder: Path) -> Path:
     """Fill a folder with the card and links to the files, since the Hub's library uploads folders."""
     staged = folder / "store"
-    for file in plan.files:
-        link = staged / file.relative_to(plan.store.path)
+    for name, file in plan.files.items():
+        link = staged / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file.resolve())
     (staged / "README.md").write_text(plan.card, encoding="utf-8")
@@ -169,8 +169,7 @@ def _refuse_other_contents(plan: PushPlan, hub: Any, folder: Path) -> None:
         _refuse_other_recipe(
             plan, Path(hub.hf_hub_download(repository, STORE_JSON, repo_type="dataset", local_dir=folder))
         )
-    ours = {file.relative_to(plan.store.path).as_posix() for file in plan.files}
-    more = sorted(name for name in there if name.startswith(f"{PARTS}/") and name not in ours)
+    more = sorted(name for name in there if name.startswith(f"{PARTS}/") and name not in plan.files)
     if more:
         raise StoreError(
             f"{repository} holds {more[0]}, which {plan.store.path} does not: it is a later state of this store, or "

@@ -10,6 +10,7 @@ from job_files import content, failures, make, make_data
 from store_files import flip, part_file
 
 from albu_diffusemix import jpeg
+from albu_diffusemix.backends import Request, create_backend
 from albu_diffusemix.cli import main
 from albu_diffusemix.exchange import export_kaggle
 from albu_diffusemix.images import read_image, write_image
@@ -292,6 +293,17 @@ def test_an_export_for_kaggle_is_the_same_store_to_every_command(store, kaggle, 
     assert "part-00000.part: " in capsys.readouterr().out
     assert run("repair", kaggle) == 0
     assert run("verify", kaggle) == 0
+
+
+def test_halves_of_raw_counterparts_are_read_from_an_export_for_kaggle(data, tmp_path, out):
+    make(data, tmp_path / "raw.dm", encoding="raw")
+    assert export(tmp_path / "raw.dm", out, to="kaggle") == 0
+    key = next(iter(Store.open(out).records())).key
+    request = Request(read_image(data / key), None, 0, key, (0, 0, 32, 48))
+    backends = [create_backend({"name": "precomputed", "store": str(store)}) for store in (out, tmp_path / "raw.dm")]
+    [there, here] = [backend.generate([request])[0].image for backend in backends]
+    assert there.shape == (48, 32, 3)
+    assert np.array_equal(there, here)
 
 
 def test_an_export_for_kaggle_is_repaired_from_its_parts_alone(store, kaggle):

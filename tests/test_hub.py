@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import datasets
+import numpy as np
 import pytest
 import yaml
 from hub_server import HubServer, Repository, loopback_hub
 from huggingface_hub import constants
-from precomputed_files import Entry, counterpart_of, picture, precomputed
-from precomputed_files import make_store as make_real_store
+from job_files import make, make_data
+from precomputed_files import precomputed
 from store_files import RECIPE, abandon, child, found, make_store, part_file, put
 
 from albu_diffusemix.backends import create_backend
@@ -21,7 +23,6 @@ from albu_diffusemix.store import Recipe, Store
 # Of the library's own way to send a file.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
-IMAGES = {f"class/{number}.png": picture(number, 48, 64) for number in range(4)}
 LICENSE = ["--license", "cc-by-4.0"]
 
 
@@ -36,13 +37,6 @@ def path(tmp_path):
     """A store of three parts, merged."""
     make_store(tmp_path / "flowers.dm", 12, 3).merge()
     return tmp_path / "flowers.dm"
-
-
-@pytest.fixture
-def real(tmp_path):
-    """A store of negatives that JPEG keeps, as training wants them."""
-    entries = [Entry(key, image, counterpart_of(image, 48, 64)) for key, image in IMAGES.items()]
-    return Path(make_real_store(tmp_path / "real.dm", *entries))
 
 
 def push(path, *options, name="owner/flowers", license_=LICENSE):
@@ -142,6 +136,13 @@ def test_the_card_names_a_base_model_of_the_hub_and_no_folder(hub, tmp_path, bac
     card, text = card_of(hub)
     assert card.get("base_model") == models
     assert "not diffusion" not in text
+
+
+def test_a_store_exported_for_kaggle_is_pushed_under_the_usual_names(hub, path, tmp_path):
+    assert main(["export", str(path), "--to", "kaggle", "-o", str(tmp_path / "out")]) == 0
+    assert push(tmp_path / "out") == 0
+    assert files_of(hub)["parts/part-00001.tar"] == part_file(path, number=1).read_bytes()
+    assert found(Store.open("hf://owner/flowers")) == set(range(12))
 
 
 def test_the_same_push_again_sends_nothing(hub, path):
@@ -250,14 +251,17 @@ def test_what_is_in_the_cache_stays_until_it_is_pulled_again(path):
     assert found(Store.open("hf://owner/flowers")) == {*range(12), 70}
 
 
-def test_the_viewers_library_finds_the_columns_that_the_card_promises(hub, real, tmp_path):
-    datasets = pytest.importorskip("datasets")
-    assert push(real) == 0
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_the_viewers_library_finds_the_columns_that_the_card_promises(hub, tmp_path, encoding):
+    make(make_data(tmp_path / "data", 3), tmp_path / "flowers.dm", encoding=encoding)
+    assert push(tmp_path / "flowers.dm") == 0
     assert main(["pull", "owner/flowers", "-o", str(tmp_path / "copy.dm")]) == 0
     loaded = datasets.load_dataset(str(tmp_path / "copy.dm"), split="train", cache_dir=str(tmp_path / "hf"))
     card, _ = card_of(hub)
     assert loaded.features == datasets.Features._from_yaml_list(card["dataset_info"]["features"])
-    assert {(row["json"]["key"], row["jpg"].size) for row in loaded} == {(key, (64, 48)) for key in IMAGES}
+    assert {row["json"]["prompt"] for row in loaded} <= set(Store.open(tmp_path / "copy.dm").recipe.prompts)
+    pictures = [np.array(row.get("jpg") or row.get("npy")) for row in loaded]
+    assert [picture.shape for picture in pictures] == [(32, 48, 3)] * 3
 
 
 class Bench(NamedTuple):

@@ -48,7 +48,7 @@ def _push(options: argparse.Namespace) -> int:
     seen = "public" if plan.public else "private"
     say(f"{plan.images:,} counterparts, {len(plan.files) + 1:,} files, {describe_size(plan.size)}; {seen}")
     if options.dry_run:
-        say(*(f"  {file.relative_to(plan.store.path)}" for file in plan.files), "  README.md:")
+        say(*(f"  {name}" for name in plan.files), "  README.md:")
         say(*(f"    {line}" for line in plan.card.splitlines()), "Nothing was sent.")
         return DONE
     say(f"Pushed: {push(plan)}")

@@ -35,12 +35,12 @@ def export_kaggle(store: Store, output: Path, progress: Callable[[], object]) ->
     """
     prepare(store, output)
     contents = look_through(store)
-    for file in shared_files(store, contents):
-        place = output / file.relative_to(store.path)
-        copy = place.with_suffix(RENAMED) if file.suffix == SEALED else place
+    for name, file in shared_files(store, contents).items():
+        part = Path(name).suffix == SEALED
+        copy = (output / name).with_suffix(RENAMED) if part else output / name
         with explained("write", copy), file.open("rb") as source:
             copy.parent.mkdir(exist_ok=True)
             write_atomically(copy, partial(shutil.copyfileobj, source))
-        for _ in range(contents.images.get(file.stem, 0) if copy.suffix == RENAMED else 0):
+        for _ in range(contents.images[copy.stem] if part else 0):
             progress()
     return sum(contents.images.values())

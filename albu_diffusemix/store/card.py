@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.store import Recipe, Store
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.readme import VIEWER, readme_page
 from albu_diffusemix.store.shared_files import Contents
 from albu_diffusemix.text import printable
@@ -23,6 +24,10 @@ _RECORD = {
     **dict.fromkeys(("pixels", "image", "reason", "check"), "string"),
 }
 """Fields of the record beside each image, and their types for the Hub's viewer."""
+
+_PICTURE = {"dtype": "image"}
+_ARRAY = {"list": {"list": {"list": "uint8"}}}
+"""Types of the columns of images: of files that the viewer shows, and of raw ones."""
 
 
 def card_page(store: Store, contents: Contents, address: str, license_name: str, sources: str | None) -> str:
@@ -54,7 +59,7 @@ def card_page(store: Store, contents: Contents, address: str, license_name: str,
 
 def _columns(contents: Contents) -> list[dict[str, Any]]:
     """Describe what WebDataset makes of a part: a column for each ending, and two of its own."""
-    images = [{"name": ending, "dtype": "image"} for ending in contents.encodings]
+    images = [{"name": ending, **(_ARRAY if ending == RAW else _PICTURE)} for ending in contents.encodings]
     record = {"name": "json", "struct": [{"name": name, "dtype": kind} for name, kind in _RECORD.items()]}
     return [*images, record, *({"name": name, "dtype": "string"} for name in ("__key__", "__url__"))]
 

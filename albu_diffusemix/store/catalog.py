@@ -112,7 +112,7 @@ class Catalog:
 
         """
         part, offset, length, check = record.location
-        path, size = f"{self._folder}/{part}{SEALED}", self._sizes[part]
+        path, size = self._files.path(part), self._sizes[part]
         with explained("read", path):
             data, found = self._files.map(part, offset, length, size)
         if data is None:
@@ -122,10 +122,10 @@ class Catalog:
         except StoreError as error:
             raise self._not_as_written(path, record) from error
 
-    def _cut_off(self, path: str, found: int, size: int) -> StoreError:
+    def _cut_off(self, path: Path, found: int, size: int) -> StoreError:
         return StoreError(f"{path} is damaged: it has {found} bytes of {size}; {advice(self._root)}")
 
-    def _not_as_written(self, path: str, record: Record) -> StoreError:
+    def _not_as_written(self, path: Path, record: Record) -> StoreError:
         return StoreError(
             f"{path} is damaged: the image of {record.key} {record.variant} is not as written; {advice(self._root)}"
         )

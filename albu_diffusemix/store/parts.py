@@ -154,7 +154,7 @@ def verify_part(folder: Path, name: str, fields: dict[str, Any]) -> list[Problem
         return problems
     with explained("read", tar), tar.open("rb") as file:
         found = _read(file, name)
-        problems = found.problems
+        problems = [problem._replace(file=tar.name) for problem in found.problems]
         there = _index(found, tar, file, fields)
     if problems:
         return problems

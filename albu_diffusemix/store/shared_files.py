@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from albu_diffusemix.store import Store
 from albu_diffusemix.store.catalog import MERGED
-from albu_diffusemix.store.part_files import INDEX, PARTS, sealed_file
+from albu_diffusemix.store.part_files import INDEX, PARTS, SEALED, sealed_file
 from albu_diffusemix.store.store_json import STORE_JSON
 
 __all__ = ["Contents", "look_through", "shared_files"]
@@ -44,14 +44,15 @@ def look_through(store: Store) -> Contents:
     return Contents(dict(prompts.most_common()), sorted(encodings), dict(sorted(images.items())))
 
 
-def shared_files(store: Store, contents: Contents) -> list[Path]:
-    """Return the files to give away, store.json last: what has no store.json is not taken for a store.
+def shared_files(store: Store, contents: Contents) -> dict[str, Path]:
+    """Return the files to give away, by name, store.json last: what has no store.json is not taken for a store.
 
     Parts in progress, locks, parts of other stores and all else in the folder are left out, and so are README.md and
-    its picture, which shows sources.
+    its picture, which shows sources. The names of parts end in `.tar`, whatever they end in on disk.
 
     """
     folder = store.path / PARTS
-    parts = [file for part in contents.images for file in (sealed_file(folder, part), folder / (part + INDEX))]
-    files = [*parts, store.path / MERGED, store.path / STORE_JSON]
-    return [file for file in files if file.exists()]
+    files = {f"{PARTS}/{part}{SEALED}": sealed_file(folder, part) for part in contents.images}
+    files |= {f"{PARTS}/{part}{INDEX}": folder / (part + INDEX) for part in contents.images}
+    files |= {name: store.path / name for name in (MERGED, STORE_JSON)}
+    return {name: file for name, file in files.items() if file.exists()}
