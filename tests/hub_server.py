@@ -68,7 +68,8 @@ class HubServer(ThreadingHTTPServer):
         sent: How often each object was sent by LFS.
         asked: How often each file was asked for.
         plain: Whether files go into commits, not by LFS.
-        stop_at: `(method, start of the path, number)`: that request is not answered before `go_on` is set.
+        stop_at: `(method, kind of path, number)` or `(method, name of a file)`: that request is not answered before
+            `go_on` is set.
         stopped: Set when it came.
 
     """
@@ -126,7 +127,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
 
     def _wait(self, kind):
-        if self.server.stop_at == (self.command, kind, self.server.requests[self.command, kind]):
+        number, name = self.server.requests[self.command, kind], self.path.rpartition("/")[2]
+        if self.server.stop_at in ((self.command, kind, number), (self.command, name)):
             self.server.stopped.set()
             self.server.go_on.wait(30)
 

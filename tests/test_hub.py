@@ -209,12 +209,15 @@ def test_a_pull_that_is_killed_leaves_no_store_and_goes_on_with_the_same_command
     assert all(hub.asked[name] == 1 for name in there)
 
 
-@pytest.mark.parametrize("number", [1, 9])
-def test_what_a_killed_download_left_in_the_cache_is_not_taken_for_the_store(hub, path, number, monkeypatch, capsys):
+@pytest.mark.parametrize(("name", "others"), [("part-00001.tar", 7), ("store.json", 8)])
+def test_what_a_killed_download_left_in_the_cache_is_not_taken_for_the_store(
+    hub, path, tmp_path, name, others, monkeypatch, capsys
+):
     assert push(path) == 0
-    hub.stop_at = ("GET", "resolve", number)
+    hub.stop_at = ("GET", name)
     with child(lambda: Store.open("hf://owner/flowers")):
         assert hub.stopped.wait(30)
+        wait_until(lambda: sum(file.is_file() for file in tmp_path.glob("cache/*/snapshots/*/**/*")) >= others)
     hub.stop_at = None
     hub.go_on.set()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -259,6 +262,9 @@ def test_the_viewers_library_finds_the_columns_that_the_card_promises(hub, tmp_p
     loaded = datasets.load_dataset(str(tmp_path / "copy.dm"), split="train", cache_dir=str(tmp_path / "hf"))
     card, _ = card_of(hub)
     assert loaded.features == datasets.Features._from_yaml_list(card["dataset_info"]["features"])
+    tars = str(tmp_path / "copy.dm/parts/*.tar")
+    guessed = datasets.load_dataset("webdataset", data_files=tars, split="train", cache_dir=str(tmp_path / "hf"))
+    assert loaded.features["json"] == guessed.features["json"]
     assert {row["json"]["prompt"] for row in loaded} <= set(Store.open(tmp_path / "copy.dm").recipe.prompts)
     pictures = [np.array(row.get("jpg") or row.get("npy")) for row in loaded]
     assert [picture.shape for picture in pictures] == [(32, 48, 3)] * 3
