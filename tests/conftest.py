@@ -28,6 +28,7 @@ ANY_HOST = {
     "test_benchmarks",
     "test_campaign",
     "test_clip_filter",
+    "test_detection_sets",
     "test_diffusers_errors",
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",

@@ -14,10 +14,12 @@ from albu_diffusemix.datasets.tables import TABLE_SUFFIXES, read_table_image
 from albu_diffusemix.datasets.tars import TAR_SUFFIX, read_tar_image
 from albu_diffusemix.images import read_image
 
-__all__ = ["DATA_SUFFIXES", "Box", "Item", "SourceFile", "sort_by_key"]
+__all__ = ["DATA_SUFFIXES", "Box", "Item", "SourceFile", "fitted_box", "sort_by_key"]
 
 DATA_SUFFIXES = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES, TAR_SUFFIX)
 """Endings of files that hold many images."""
+
+_SLACK = 0.01  # of the image's side
 
 
 class Item(Protocol):
@@ -45,6 +47,23 @@ class Box(NamedTuple):
     x_max: float
     y_max: float
     label: str
+
+
+def fitted_box(x_min: float, y_min: float, x_max: float, y_max: float, label: str) -> list[Box]:
+    """Return a box, cut off at the image's edges; none where it has no area.
+
+    Raises:
+        ValueError: It leaves the image by more than what people and rounding do at its edges.
+
+    """
+    corners = (x_min, y_min, x_max, y_max)
+    if not all(-_SLACK <= corner <= 1 + _SLACK for corner in corners):
+        raise ValueError(
+            f"the box leaves the image: its corners are {', '.join(f'{corner:.4g}' for corner in corners)} of the "
+            "image's sides, allowed are 0 to 1: correct it, or remove it"
+        )
+    left, top, right, bottom = (min(max(corner, 0.0), 1.0) for corner in corners)
+    return [Box(left, top, right, bottom, label)] if left < right and top < bottom else []
 
 
 class SourceFile(NamedTuple):
