@@ -275,6 +275,15 @@ def test_a_set_that_was_killed_and_resumed_is_the_same_byte_for_byte(kind, baked
     assert contents(out) == whole
 
 
+def test_an_image_that_is_lost_or_empty_after_a_power_loss_is_made_again(baked, sets):
+    out = baked("yolo")
+    whole = contents(out)
+    (out / "labels/train/chelsea__0.txt").write_bytes(b"")
+    (out / "images/train/rocket__0.jpg").unlink()
+    assert bake(sets["yolo"][0], out) == 0
+    assert contents(out) == whole
+
+
 def test_kill_9_leaves_what_another_run_completes(sets, tmp_path):
     pipeline = save(A.Compose([DiffuseMix(p=1)]), tmp_path / "pipeline.yaml")
     words = ["bake", str(sets["folder"][0]), "--pipeline", str(pipeline), "--per-image", "12", "-o"]

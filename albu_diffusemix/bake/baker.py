@@ -165,6 +165,8 @@ class Baker:
             if source.label is not None:
                 files[f"{stem}.cls"] = str(self._recipe["classes"].index(source.label)).encode()
             files[f"{stem}.json"] = json.dumps(row, ensure_ascii=False).encode()
+        else:
+            row["bytes"] = {name: len(content) for name, content in files.items()}
         return Sample(row, files)
 
     def _stem(self, source: SourceFile, number: int | None) -> str:

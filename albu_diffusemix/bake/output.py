@@ -4,7 +4,6 @@ import io
 import json
 import os
 import tarfile
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,6 @@ __all__ = ["RECIPE", "ROWS", "Files", "Progress", "Tars", "read_progress", "writ
 
 RECIPE, ROWS = "bake.json", "rows.jsonl"
 _IN_TAR = 1000  # images
-_IN_GROUP = 32  # images whose files are synced together
-_PATIENCE = 2.0  # seconds after which a group ends, however small
 
 
 class Progress(NamedTuple):
@@ -31,16 +28,25 @@ class Progress(NamedTuple):
 
 
 def read_progress(output: Path, output_format: str, total: int, *, until_failure: bool) -> Progress:
-    """Count the rows up to the last whole tar, or to the first failure; a kill may have cut off the last line."""
-    unit = _IN_TAR if output_format == "webdataset" else 1
+    """Count the rows whose files are there, up to the last whole tar, or to the first failure where that is asked for.
+
+    A kill may have cut off the last row, and a power loss the files behind the last rows.
+    """
+    in_tars = output_format == "webdataset"
     progress, failed, size = Progress(0, 0, 0), 0, 0
     for number, line in enumerate(_lines(output / ROWS), 1):
-        failed, size = failed + (b'"failed": ' in line and "failed" in json.loads(line)), size + len(line)
-        if failed and until_failure:
+        row = json.loads(line)
+        failed, size = failed + ("failed" in row), size + len(line)
+        if (failed and until_failure) or not (in_tars or _has_files(output, row)):
             break
-        if number % unit == 0 or number == total:
+        if not in_tars or number % _IN_TAR == 0 or number == total:
             progress = Progress(number, failed, size)
     return progress
+
+
+def _has_files(output: Path, row: dict[str, Any]) -> bool:
+    paths = {output / name: size for name, size in row.get("bytes", {}).items()}
+    return all(path.exists() and path.stat().st_size == size for path, size in paths.items())
 
 
 def _lines(file: Path) -> Iterator[bytes]:
@@ -54,34 +60,26 @@ class Files:
 
     def __init__(self, output: Path) -> None:
         self._output = output
-        self._written: list[Path] = []
-        self._settled = time.monotonic()
+        self._folders: set[str] = set()
 
     def put(self, _number: int, sample: Sample) -> None:
-        """Write the files of an image, beside their places."""
+        """Write the files of an image."""
         for name, data in sample.files.items():
-            path = self._output / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _beside(path).write_bytes(data)
-            self._written.append(path)
+            path = f"{self._output}/{name}"
+            folder = os.path.dirname(path)  # noqa: PTH120  a Path costs a tenth of an image
+            if folder not in self._folders:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                self._folders.add(folder)
+            with open(f"{path}.tmp", "wb") as file:  # noqa: PTH123  as above
+                file.write(data)
+            os.replace(f"{path}.tmp", path)  # noqa: PTH105  as above
 
-    def is_whole(self, number: int) -> bool:
-        """Return whether this is the last image of a group."""
-        return (number + 1) % _IN_GROUP == 0 or time.monotonic() - self._settled > _PATIENCE
-
-    def settle(self) -> None:
-        """Put what was written in its place, safe from a power loss."""
-        for path in self._written:
-            _put_in_place(path)
-        for folder in {path.parent for path in self._written}:
-            sync_folder(folder)
-        self._written.clear()
-        self._settled = time.monotonic()
-
-    def end_early(self) -> bool:
-        """Settle what there is, and return whether it is kept."""
-        self.settle()
+    def is_whole(self, _number: int) -> bool:
+        """Return whether the images that were put can have their rows."""
         return True
+
+    def end(self, *, whole: bool) -> None:
+        """Nothing is left to be done."""
 
 
 class Tars:
@@ -104,24 +102,24 @@ class Tars:
             self._tar.members.clear()  # it would keep them all
 
     def is_whole(self, number: int) -> bool:
-        """Return whether this is the last image of a tar."""
-        return (number + 1) % _IN_TAR == 0
+        """Close the tar behind its last image, and return whether the images that were put can have their rows."""
+        if (number + 1) % _IN_TAR == 0:
+            self.end(whole=True)
+        return self._tar is None
 
-    def settle(self) -> None:
-        """Close the tar and put it in its place."""
-        if self._tar is not None:
-            self._tar.close()
-            _put_in_place(self._path)
-            sync_folder(self._output)
-        self._tar = None
-
-    def end_early(self) -> bool:
-        """Leave out a tar that is not whole, and return whether its images are kept."""
-        if self._tar is not None:
-            self._tar.close()
-            _beside(self._path).unlink()
-        self._tar = None
-        return False
+    def end(self, *, whole: bool) -> None:
+        """Close the last tar and put it in its place, or leave it out where it is not whole."""
+        if self._tar is None:
+            return
+        self._tar.close()
+        self._tar, beside = None, _beside(self._path)
+        if not whole:
+            beside.unlink()
+            return
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+        sync_folder(self._output)
 
 
 def write_data_yaml(output: Path, names: list[str], validation: list[Path]) -> None:
@@ -180,10 +178,3 @@ def _coco_boxes(output: Path, ids: dict[str, int]) -> Iterator[dict[str, Any]]:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp")
-
-
-def _put_in_place(path: Path) -> None:
-    beside = _beside(path)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)

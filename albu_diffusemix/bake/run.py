@@ -113,26 +113,22 @@ class _Run:
         self.failed = plan.progress.failed
 
     def go_on(self) -> None:
-        """Make what has no row yet; rows are written when the files of their images are in their places."""
+        """Make what has no row yet; an image's row is written when its files are in their places."""
         rows: list[str] = []
         numbers = range(self._plan.progress.done, self._plan.total)
-        for number, sample in zip(numbers, self._samples(numbers), strict=False):  # fewer samples when stopped
-            self._output.put(number, sample)
-            self._report(sample)
-            self.made, self.failed = self.made + bool(sample.files), self.failed + (not sample.files)
-            rows.append(json.dumps(sample.row, ensure_ascii=False) + "\n")
-            if self._output.is_whole(number) or number == numbers[-1]:
-                self._output.settle()
-                self._write(rows)
-        if rows and self._output.end_early():
-            self._write(rows)
-
-    def _write(self, rows: list[str]) -> None:
         with self._rows.open("ab") as file:
-            file.writelines(row.encode() for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-        rows.clear()
+            for number, sample in zip(numbers, self._samples(numbers), strict=False):  # fewer samples when stopped
+                self._output.put(number, sample)
+                self._report(sample)
+                self.made, self.failed = self.made + bool(sample.files), self.failed + (not sample.files)
+                rows.append(json.dumps(sample.row, ensure_ascii=False) + "\n")
+                if number == numbers[-1]:
+                    self._output.end(whole=True)
+                if self._output.is_whole(number):
+                    file.write("".join(rows).encode())
+                    file.flush()
+                    rows.clear()
+            self._output.end(whole=False)
 
     def _samples(self, numbers: Iterable[int]) -> Iterator[Sample]:
         versions, sources = self._plan.versions, self._plan.sources
