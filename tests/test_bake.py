@@ -257,9 +257,10 @@ def make_and_run(folder, pairs, transforms=FLIP):
 
 
 def test_a_mask_of_another_size_is_a_failure(tmp_path):
-    write_image(tmp_path / "data/a.jpg", np.zeros((8, 8, 3), np.uint8))
-    write_image(tmp_path / "data/m.png", np.zeros((8, 9, 3), np.uint8))
-    assert make_and_run(tmp_path, [("a.jpg", "m.png")]) == 1
+    for name, width in (("a.jpg", 8), ("good.png", 8), ("wide.png", 9)):
+        write_image(tmp_path / "data" / name, np.zeros((8, width, 3), np.uint8))
+    (tmp_path / "data/b.jpg").write_bytes((tmp_path / "data/a.jpg").read_bytes())
+    assert make_and_run(tmp_path, [("a.jpg", "wide.png"), ("b.jpg", "good.png")]) == 1
     assert "has 9 x 8, the image 8 x 8 pixels" in rows_of(tmp_path / "out")[0]["failed"]
 
 

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import albumentations as A
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from albu_diffusemix.bake.mask_files import encode_mask, read_mask
 from albu_diffusemix.bake.names import stem_of
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.fractals import shared_library
+from albu_diffusemix.functional import Image
 from albu_diffusemix.image_headers import orientation
 from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.mixing import CounterpartMixin, FractalMixin, unmixed_images
 from albu_diffusemix.pipelines import as_picture, leaves
-from albu_diffusemix.text import in_one_line
+from albu_diffusemix.text import in_one_line, printable
 from albu_diffusemix.tracing import TracedCall, trace
 
 __all__ = ["NUMBER_OF_BOX", "Baker", "Sample"]
@@ -43,6 +43,15 @@ class Sample(NamedTuple):
 
     row: dict[str, Any]
     files: dict[str, bytes]
+
+
+class _Version(NamedTuple):
+    ending: str
+    data: bytes
+    shape: tuple[int, ...]
+    drawn: dict[str, Any]
+    boxes: list[tuple[int, Any]]  # the number of each, and its corners
+    mask: Image | None
 
 
 class Baker:
@@ -75,27 +84,27 @@ class Baker:
 
         """
         try:
-            image, mask = self.read(source)
+            image, mask = self._read(source)
         except Exception as error:  # noqa: BLE001  a data set is anybody's code, and one image must not end the run
             return [self._failure(source, number, error) for number in versions]
         return [self._sample(source, image, mask, number) for number in versions]
 
-    def read(self, source: SourceFile) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-        """Return the image of a source and its mask; raises what `SourceFile.read` does, or ValueError."""
+    @staticmethod
+    def _read(source: SourceFile) -> tuple[Image, Image | None]:
         image, mask = source.read(), None if source.mask is None else read_mask(Path(source.mask))
         if mask is not None and mask.shape[:2] != image.shape[:2]:
             sizes = f"{mask.shape[1]} x {mask.shape[0]}, the image {image.shape[1]} x {image.shape[0]}"
             raise ValueError(f"the mask {source.mask!r} has {sizes} pixels: give one of the same size")
         return image, mask
 
-    def mix(self, source: SourceFile, image: NDArray[np.uint8], mask: NDArray[Any] | None, number: int) -> Sample:
-        """Run the pipeline on an image.
+    def _sample(self, source: SourceFile, image: Image, mask: Image | None, number: int | None) -> Sample:
+        try:
+            version = _original(source, image, mask) if number is None else self._mix(source, image, mask, number)
+            return self._finish(source, number, version)
+        except Exception as error:  # noqa: BLE001  a transform is anybody's code, and one image must not end the run
+            return self._failure(source, number, error)
 
-        Raises:
-            ValueError: What it gives is not a picture.
-            Exception: Whatever a transform raises.
-
-        """
+    def _mix(self, source: SourceFile, image: Image, mask: Image | None, number: int) -> _Version:
         seed = derive_seed(self._recipe["base_seed"], source.key, "", str(number))
         self._pipeline.set_random_seed(seed)
         unmixed = unmixed_images()
@@ -105,28 +114,11 @@ class Baker:
         if picture is None:
             raise ValueError("the pipeline does not give a picture: leave Normalize and ToTensorV2 to the trainer")
         left = [status for status, count in unmixed_images().items() if count != unmixed.get(status, 0)]
-        boxes = [
-            (int(of), corners)
-            for of, corners in zip(result.get(NUMBER_OF_BOX, ()), result.get("bboxes", ()), strict=True)
-        ]
-        encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
+        boxes = list(zip(map(int, result.get(NUMBER_OF_BOX, ())), result.get("bboxes", ()), strict=True))
         drawn = {"seed": seed, **_drawn(calls, left)}
-        return self._finished(source, number, (".jpg", encoded), picture.shape, drawn, boxes, result.get("mask"))
+        return _Version(".jpg", _encode(picture), picture.shape, drawn, boxes, result.get("mask"))
 
-    def _sample(
-        self, source: SourceFile, image: NDArray[np.uint8], mask: NDArray[Any] | None, number: int | None
-    ) -> Sample:
-        try:
-            if number is not None:
-                return self.mix(source, image, mask, number)
-            boxes = [(of, box[:4]) for of, box in enumerate(source.boxes or ())]
-            return self._finished(
-                source, None, _original(source, image), image.shape, {"seed": None, **_drawn([], [])}, boxes, mask
-            )
-        except Exception as error:  # noqa: BLE001  a transform is anybody's code, and one image must not end the run
-            return self._failure(source, number, error)
-
-    def _targets(self, source: SourceFile, mask: NDArray[Any] | None) -> dict[str, Any]:
+    def _targets(self, source: SourceFile, mask: Image | None) -> dict[str, Any]:
         targets: dict[str, Any] = {name: {"key": source.key} for name in self._metadata_keys}
         if mask is not None:
             targets["mask"] = mask
@@ -136,26 +128,13 @@ class Baker:
             targets[NUMBER_OF_BOX] = list(range(len(corners)))
         return targets
 
-    def _finished(
-        self,
-        source: SourceFile,
-        number: int | None,
-        encoded: tuple[str, bytes],
-        shape: tuple[int, ...],
-        drawn: dict[str, Any],
-        boxes: list[tuple[int, Any]],
-        mask: NDArray[Any] | None,
-    ) -> Sample:
-        stem, (ending, data) = self._stem(source, number), encoded
-        row: dict[str, Any] = {
-            **self._beginning(source, number, ending),
-            **drawn,
-            "height": shape[0],
-            "width": shape[1],
-        }
-        files = {row["file"]: data}
+    def _finish(self, source: SourceFile, number: int | None, version: _Version) -> Sample:
+        stem, mask = self._stem(source, number), version.mask
+        height, width, *_ = version.shape
+        row = {**self._beginning(source, number, version.ending), **version.drawn, "height": height, "width": width}
+        files = {row["file"]: version.data}
         if source.boxes is not None:
-            row |= _boxes(source, boxes)
+            row |= _boxes(source, version.boxes)
         if mask is not None:
             row["mask"] = f"{stem}.mask.png" if self._format == "webdataset" else f"masks/{stem}.png"
             files[row["mask"]] = encode_mask(mask)
@@ -177,7 +156,7 @@ class Baker:
         return {"file": file, "source": source.key, "n": number, "label": source.label}
 
     def _failure(self, source: SourceFile, number: int | None, error: Exception) -> Sample:
-        return Sample({**self._beginning(source, number, ".jpg"), "failed": reason_of(error)}, {})
+        return Sample({**self._beginning(source, number, ".jpg"), "failed": _reason(error)}, {})
 
     def _yolo_lines(self, boxes: list[dict[str, Any]]) -> str:
         names = [name for _, name in self._recipe["categories"]]
@@ -189,20 +168,24 @@ class Baker:
         return "".join(lines)
 
 
-def reason_of(error: Exception) -> str:
-    """Say in one line why there is no image."""
-    reason = in_one_line(error)
+def _reason(error: Exception) -> str:
+    reason = printable(in_one_line(error))
     return reason if isinstance(error, ValueError | OSError) and reason else f"{type(error).__name__}: {reason}"
 
 
-def _original(source: SourceFile, image: NDArray[np.uint8]) -> tuple[str, bytes]:
-    """Return the ending and bytes of the source's own file, or of a new one where trainers might read it otherwise."""
-    ending = PurePosixPath(source.path).suffix.lower()
+def _encode(image: Image) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
+
+
+def _original(source: SourceFile, image: Image, mask: Image | None) -> _Version:
+    """Return the source as it is, its own file where trainers read that as it is."""
+    ending, data = PurePosixPath(source.path).suffix.lower(), b""
     if source.position is None and ending in _KEPT_ENDINGS:
         data = Path(source.path).read_bytes()
-        if orientation(data) in _UPRIGHT:
-            return ending, data
-    return ".jpg", cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
+    if not data or orientation(data) not in _UPRIGHT:
+        ending, data = ".jpg", _encode(image)
+    boxes = [(of, box[:4]) for of, box in enumerate(source.boxes or ())]
+    return _Version(ending, data, image.shape, {"seed": None, **_drawn([], [])}, boxes, mask)
 
 
 def _drawn(calls: list[TracedCall], left: list[str]) -> dict[str, Any]:

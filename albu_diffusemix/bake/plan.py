@@ -10,7 +10,7 @@ import albumentations as A
 import xxhash
 
 from albu_diffusemix._host import BOX_FORMAT
-from albu_diffusemix.bake.baker import NUMBER_OF_BOX, Baker, reason_of
+from albu_diffusemix.bake.baker import NUMBER_OF_BOX, Baker
 from albu_diffusemix.bake.names import refuse_clashes
 from albu_diffusemix.bake.output import RECIPE, Progress, read_progress
 from albu_diffusemix.datasets import NO_COLUMNS, Columns, Selection, SourceFile, box_classes, find_sources, spread
@@ -184,18 +184,7 @@ def _differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
 
 
 def _try(baker: Baker, sources: list[SourceFile]) -> None:
-    """Raise ValueError where the pipeline fails on each of a few images: then it is the pipeline, not the images."""
-    reasons = []
-    for source in spread(sources, _TRIED):
-        try:
-            image, mask = baker.read(source)
-        except Exception:  # noqa: BLE001, S112  one that cannot be read says nothing of the pipeline
-            continue
-        try:
-            baker.mix(source, image, mask, 0)
-        except Exception as error:  # noqa: BLE001  a transform is anybody's code
-            reasons.append(f"the pipeline fails on {source.key!r}: {reason_of(error)}")
-        else:
-            return
-    if reasons:
-        raise ValueError(reasons[0])
+    """Raise ValueError where each of a few images fails: then it is the pipeline or the data set, not an image."""
+    rows = [baker.bake(source, [0])[0].row for source in spread(sources, _TRIED)]
+    if all("failed" in row for row in rows):
+        raise ValueError(f"{rows[0]['source']!r} cannot be baked, and so it is with others: {rows[0]['failed']}")

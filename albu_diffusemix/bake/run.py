@@ -64,11 +64,10 @@ def run(plan: BakePlan, report: Callable[[Sample], object], stop: threading.Even
     output.mkdir(parents=True, exist_ok=True)
     with _alone(output):
         _begin(plan)
-        baking = _Run(plan, report, stop)
-        baking.go_on()
+        made, failed = _go_on(plan, report, stop)
         if plan.recipe["format"] == "coco" and not stop.is_set():
             write_annotations(output, plan.recipe["categories"])
-    return BakeSummary(baking.made, baking.failed, stop.is_set())
+    return BakeSummary(made, failed, stop.is_set())
 
 
 def estimate(plan: BakePlan) -> tuple[float, float]:
@@ -101,62 +100,49 @@ def _begin(plan: BakePlan) -> None:
         write_data_yaml(output, [name for _, name in recipe["categories"]], validation)
 
 
-class _Run:
-    """Has images made, writes them and their rows, and counts them."""
-
-    def __init__(self, plan: BakePlan, report: Callable[[Sample], object], stop: threading.Event) -> None:
-        self._plan, self._report, self._stop = plan, report, stop
-        self._rows = plan.options.output / ROWS
-        in_tars = plan.recipe["format"] == "webdataset"
-        self._output = Tars(plan.options.output) if in_tars else Files(plan.options.output)
-        self.made = 0
-        self.failed = plan.progress.failed
-
-    def go_on(self) -> None:
-        """Make what has no row yet; an image's row is written when its files are in their places."""
-        rows: list[str] = []
-        numbers = range(self._plan.progress.done, self._plan.total)
-        with self._rows.open("ab") as file:
-            for number, sample in zip(numbers, self._samples(numbers), strict=False):  # fewer samples when stopped
-                self._output.put(number, sample)
-                self._report(sample)
-                self.made, self.failed = self.made + bool(sample.files), self.failed + (not sample.files)
-                rows.append(json.dumps(sample.row, ensure_ascii=False) + "\n")
-                if number == numbers[-1]:
-                    self._output.end(whole=True)
-                if self._output.is_whole(number):
-                    file.write("".join(rows).encode())
-                    file.flush()
-                    rows.clear()
-            self._output.end(whole=False)
-
-    def _samples(self, numbers: Iterable[int]) -> Iterator[Sample]:
-        versions, sources = self._plan.versions, self._plan.sources
-        tasks = (
-            (sources[place], [versions[number % len(versions)] for number in group])
-            for place, group in itertools.groupby(numbers, lambda number: number // len(versions))
-        )
-        if self._plan.options.workers > 1:
-            yield from _made_by_workers(self._plan, tasks, self._stop)
-            return
-        baker = Baker(self._plan.recipe)
-        for task in tasks:
-            if self._stop.is_set():
-                return
-            yield from baker.bake(*task)
+def _go_on(plan: BakePlan, report: Callable[[Sample], object], stop: threading.Event) -> tuple[int, int]:
+    """Make what has no row yet, and count it; an image's row is written when its files are in their places."""
+    output = (Tars if plan.recipe["format"] == "webdataset" else Files)(plan.options.output)
+    numbers, made, failed = range(plan.progress.done, plan.total), 0, plan.progress.failed
+    rows: list[str] = []
+    with (plan.options.output / ROWS).open("ab") as file:
+        for number, sample in zip(numbers, _samples(plan, numbers, stop), strict=False):  # fewer samples when stopped
+            output.put(number, sample)
+            report(sample)
+            made, failed = made + bool(sample.files), failed + (not sample.files)
+            rows.append(json.dumps(sample.row, ensure_ascii=False) + "\n")
+            if number == numbers[-1]:
+                output.end(whole=True)
+            if output.is_whole(number):
+                file.write("".join(rows).encode())
+                file.flush()
+                rows.clear()
+        output.end(whole=False)
+    return made, failed
 
 
-def _made_by_workers(
-    plan: BakePlan, tasks: Iterable[tuple[SourceFile, list[int | None]]], stop: threading.Event
-) -> Iterator[Sample]:
+def _samples(plan: BakePlan, numbers: Iterable[int], stop: threading.Event) -> Iterator[Sample]:
+    count = len(plan.versions)
+    tasks = (
+        (plan.sources[place], [plan.versions[number % count] for number in group])
+        for place, group in itertools.groupby(numbers, lambda number: number // count)
+    )
+    until_stopped = itertools.takewhile(lambda _: not stop.is_set(), tasks)
+    if plan.options.workers > 1:
+        yield from _made_by_workers(plan, until_stopped)
+        return
+    baker = Baker(plan.recipe)
+    for task in until_stopped:
+        yield from baker.bake(*task)
+
+
+def _made_by_workers(plan: BakePlan, tasks: Iterable[tuple[SourceFile, list[int | None]]]) -> Iterator[Sample]:
     context, workers = multiprocessing.get_context("forkserver"), plan.options.workers
     context.set_forkserver_preload(["albu_diffusemix.bake"])
     waiting: deque[Future[list[Sample]]] = deque()
     pool = ProcessPoolExecutor(workers, context, _start_worker, (plan.recipe, plan.options.modules))
     try:
         for task in tasks:
-            if stop.is_set():
-                break
             waiting.append(pool.submit(_bake, *task))
             if len(waiting) > _AHEAD * workers:
                 yield from waiting.popleft().result()
