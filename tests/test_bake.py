@@ -38,9 +38,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat
-from albu_diffusemix.bake import BakeOptions, make_plan, output, plan, run
+from albu_diffusemix.bake import BakeOptions, make_plan, output, run
 from albu_diffusemix.cli import main
-from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import fractal_blend
 from albu_diffusemix.images import read_image, write_image
@@ -239,28 +238,24 @@ def test_masks_move_with_their_images_and_keep_their_classes(tmp_path):
         if name == "astronaut":
             mask.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 0, 0, 128])
         mask.save(tmp_path / "data" / f"{name}.png", bits=2 if name == "astronaut" else 8)
-    assert make_and_run(tmp_path, [(f"{name}.jpg", f"{name}.png") for name in ("astronaut", "astronaut_top")]) == 0
+    assert bake_with_masks(tmp_path, [(f"{name}.jpg", f"{name}.png") for name in ("astronaut", "astronaut_top")]) == 0
     for row in rows_of(tmp_path / "out"):
         assert row["file"].startswith("images/")
         mask = np.asarray(opened(tmp_path / "out" / row["mask"]))
         assert (mask == classes[:, ::-1]).all()
 
 
-def make_and_run(folder, pairs, transforms=FLIP):
-    """Bake images with masks, whatever kind of data set gives them."""
-    sources = [
-        SourceFile(str(folder / "data" / image), image, mask=str(folder / "data" / mask)) for image, mask in pairs
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "find_sources", lambda *_: sources)
-        return bake(folder / "data", folder / "out", transforms=transforms)
+def bake_with_masks(folder, pairs):
+    lines = [f"{image},{image},{mask}\n" for image, mask in pairs]
+    (folder / "data/list.csv").write_text("".join(["path,key,mask\n", *lines]))
+    return bake(folder / "data/list.csv", folder / "out")
 
 
 def test_a_mask_of_another_size_is_a_failure(tmp_path):
     for name, width in (("a.jpg", 8), ("good.png", 8), ("wide.png", 9)):
         write_image(tmp_path / "data" / name, np.zeros((8, width, 3), np.uint8))
     (tmp_path / "data/b.jpg").write_bytes((tmp_path / "data/a.jpg").read_bytes())
-    assert make_and_run(tmp_path, [("a.jpg", "wide.png"), ("b.jpg", "good.png")]) == 1
+    assert bake_with_masks(tmp_path, [("a.jpg", "wide.png"), ("b.jpg", "good.png")]) == 1
     assert "has 9 x 8, the image 8 x 8 pixels" in rows_of(tmp_path / "out")[0]["failed"]
 
 

@@ -8,8 +8,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from albu_diffusemix.datasets.columns import Columns
 from albu_diffusemix.datasets.items import Box, SourceFile, fitted_box, sort_by_key
-from albu_diffusemix.datasets.rows import Columns
 from albu_diffusemix.keys import normalise_key
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import in_one_line, parse_json

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from albu_diffusemix.datasets.columns import Columns
 from albu_diffusemix.datasets.items import Box, SourceFile, fitted_box, sort_by_key
-from albu_diffusemix.datasets.rows import Columns
 from albu_diffusemix.images import find_images
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import in_one_line
