@@ -38,6 +38,7 @@ except ImportError:
     SampledParams = None
 
 __all__ = [
+    "BOX_FORMAT",
     "HOST",
     "BaseCompose",
     "BaseTransformInitSchema",
@@ -57,6 +58,9 @@ HOST = (
     else "albumentations"
 )
 """Name of the distribution whose code runs."""
+
+BOX_FORMAT = "format" if HOST == "albumentations" else "coord_format"
+"""What `BboxParams` calls the way that boxes are written."""
 
 
 def _warn_of_two_hosts() -> None:
