@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -93,6 +96,12 @@ def test_what_is_not_a_spec_is_refused(spec):
         spec("{")
     with pytest.raises(ValueError, match="over 100 deep"):
         spec("[" * 200 + "]" * 200)
+
+
+def test_the_spec_of_the_documentation_is_one(spec):
+    page = (Path(__file__).parents[1] / "docs/compare.md").read_text()
+    [text] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert list(spec(text).arms) == ["vanilla", "diffusemix", "diffusemix_jsd", "cutmix"]
 
 
 def test_a_spec_given_as_plain_data_is_the_one_of_the_file(spec, tmp_path):
