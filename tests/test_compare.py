@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from compare_files import MODEL, NORMALIZE, PLAIN, compare, make_comparison, make_data, rows_in, shade, write_spec
 
+from albu_diffusemix.compare.comparison import Comparison
 from albu_diffusemix.images import write_image
 
 INVERTED = [{"InvertImg": {"p": 1}}, *PLAIN]
@@ -117,6 +118,7 @@ def test_rows_that_are_there_are_not_made_again_while_seeds_and_arms_grow(tmp_pa
     compare(spec, "-o", results)
     assert (results / "results.jsonl").read_text().startswith(before)
     assert sorted(rows_in(results)) == [("noisy", 0), ("noisy", 1), ("plain", 0), ("plain", 1)]
+    assert (results / "results.jsonl").read_text().count("\n") == 4
 
 
 def test_rows_of_another_spec_are_not_mixed_with_new_ones(tmp_path, results, capsys):
@@ -154,6 +156,16 @@ def test_a_loss_that_is_not_finite_is_a_failed_row_and_the_others_go_on(tmp_path
     assert [name for name, row in rows.items() if "failed" in row] == [("wild", 0)]
     assert ("noisy", 0) in rows
     assert "- wild, seed 0: the loss became nan" in report_of(results)
+
+
+def test_an_interrupt_before_the_first_row_is_said_as_such(tmp_path, results, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Comparison, "run", interrupted)
+    assert compare(make_comparison(tmp_path, {"plain": {"pipeline": PLAIN}}, seeds=1), "-o", results) == 130
+    assert capsys.readouterr().err.splitlines() == ["albu-diffusemix: interrupted"]
+    assert "Nothing was measured" in report_of(results)
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_rows_whole(tmp_path, results, capsys, monkeypatch):

@@ -22,14 +22,16 @@ def draw_pictures(findings: Findings, prompts: Mapping[str, int], folder: Path) 
     """Draw what the findings have material for.
 
     Args:
-        findings: Of at least one metric.
+        findings: What the rows say.
         prompts: Number of prompts of the arms that name theirs.
         folder: Where the files are put.
 
     Returns:
-        Names of the files.
+        Names of the files; none where nothing was measured.
 
     """
+    if not findings.metrics:
+        return []
     import matplotlib as mpl  # noqa: PLC0415  slow
     from matplotlib import pyplot as plt  # noqa: PLC0415  slow
 
