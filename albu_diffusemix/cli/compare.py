@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
 def _compare(options: argparse.Namespace) -> int:
     for package in ("torch", "torchmetrics", "matplotlib"):
         if find_spec(package) is None:
-            raise ValueError(f"compare needs {package}: pip install albu-diffusemix[compare]")
+            raise ValueError(f"compare needs {package}: pip install {package}")
     from albu_diffusemix.compare.comparison import Comparison  # noqa: PLC0415  it brings torch
     from albu_diffusemix.compare.runs import Results  # noqa: PLC0415  it brings torch
 
