@@ -1,6 +1,6 @@
 """Pipelines of any transforms: read from files, looked through, and what they give, as a picture."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ __all__ = ["as_picture", "leaves", "load_pipeline"]
 _OVERSHOOT = 0.1  # interpolation leaves [0, 1] by less than this, normalization by much more
 
 
-def load_pipeline(path: Path) -> Any:
+def load_pipeline(path: Path, changed: Callable[[Any], Any] = lambda plain: plain) -> Any:
     """Load a pipeline that `A.save` wrote.
 
     Args:
         path: A YAML file, or a JSON file with the ending `.json`.
+        changed: Is given the plain data of the file, and returns what is to be loaded in its place.
 
     Returns:
         The pipeline.
@@ -35,20 +36,25 @@ def load_pipeline(path: Path) -> Any:
 
     """
     data_format = "json" if path.suffix.lower() == ".json" else "yaml"
-    text, check = read_text(path), refuse_yaml_bomb if data_format == "yaml" else parse_json
+    text = read_text(path)
     try:
-        check(text)
+        plain = parse_json(text) if data_format == "json" else _parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         reason = in_one_line(error)
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
     try:
-        return A.load(path, data_format=data_format)
+        return A.from_dict(changed(plain))
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = in_one_line(error) or type(error).__name__
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
 
 
-def leaves(pipeline: Any) -> Iterable[Any]:
+def _parse_yaml(text: str) -> Any:
+    refuse_yaml_bomb(text)
+    return yaml.safe_load(text)
+
+
+def leaves(pipeline: Any) -> Iterator[Any]:
     """Yield the transforms of a pipeline, those of the pipelines in it too."""
     for transform in pipeline.transforms:
         if hasattr(transform, "transforms"):
