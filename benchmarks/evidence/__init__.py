@@ -1,0 +1,1 @@
+"""What real small data says about DiffuseMix: `make evidence` fetches the data, compares, and writes docs/evidence.md."""
