@@ -212,6 +212,10 @@ class HostTransform:
         super().set_random_state(*generators)  # type: ignore[misc]
         self._is_seeded = True
 
+    def seeded_here(self) -> None:
+        """Keep the generators that this process has just set: at the next call no worker's seed replaces them."""
+        self._process = os.getpid()
+
     def should_apply(self, *args: Any, **kwargs: Any) -> bool:
         """Decide by `p`, after a reseed in a process to which the host copied the generator of another one."""
         process = os.getpid()

@@ -1,6 +1,6 @@
 """Contact sheets of what a pipeline makes of a few images, step by step, a row for each (as the paper's figure 4)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,11 +40,12 @@ def default_pipeline() -> Any:
     return A.Compose([DiffuseMix(p=1)])
 
 
-def load_pipeline(path: Path) -> Any:
+def load_pipeline(path: Path, changed: Callable[[Any], Any] = lambda plain: plain) -> Any:
     """Load a pipeline that `A.save` wrote.
 
     Args:
         path: A YAML file, or a JSON file with the ending `.json`.
+        changed: Is given the plain data of the file, and returns what is to be loaded in its place.
 
     Returns:
         The pipeline.
@@ -55,17 +56,22 @@ def load_pipeline(path: Path) -> Any:
 
     """
     data_format = "json" if path.suffix.lower() == ".json" else "yaml"
-    text, check = read_text(path), refuse_yaml_bomb if data_format == "yaml" else parse_json
+    text = read_text(path)
     try:
-        check(text)
+        plain = parse_json(text) if data_format == "json" else _parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         reason = in_one_line(error)
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
     try:
-        return A.load(path, data_format=data_format)
+        return A.from_dict(changed(plain))
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = in_one_line(error) or type(error).__name__
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
+
+
+def _parse_yaml(text: str) -> Any:
+    refuse_yaml_bomb(text)
+    return yaml.safe_load(text)
 
 
 def force_ours(pipeline: Any) -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from albu_diffusemix.cli import exchange, generate, onnx, pictures, store
+from albu_diffusemix.cli import compare, exchange, generate, onnx, pictures, store
 from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
 from albu_diffusemix.cli.versions import ShowVersions
 from albu_diffusemix.import_paths import leave_out_working_directory
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_commands(commands)
     generate.add_commands(commands)
     exchange.add_commands(commands)
+    compare.add_commands(commands)
     onnx.add_commands(commands)
     store.add_commands(commands)
     return parser

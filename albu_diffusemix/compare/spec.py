@@ -26,10 +26,15 @@ METRICS: dict[str, dict[str, Any]] = {
 """The metrics, each with its options and their defaults."""
 
 
+_MOST_NAMES = 20
+_PER_ARM = ("lr", "weight_decay", "momentum", "label_smoothing", "warmup_epochs")
+
+
 def unknown(what: str, name: object, known: Collection[str]) -> str:
     """Say that a name is not known: which are, and which one may be meant."""
     close = difflib.get_close_matches(str(name), known, n=1)
-    return f"unknown {what} {name!r}; known: {', '.join(known)}{f'; did you mean {close[0]!r}?' if close else ''}"
+    listed = f"; known: {', '.join(known)}" if len(known) <= _MOST_NAMES else ""
+    return f"unknown {what} {name!r}{listed}{f'; did you mean {close[0]!r}?' if close else ''}"
 
 
 class _Part(BaseModel):
@@ -61,8 +66,8 @@ class Data(_Part):
 class Split(_Part):
     """Which images of `data` are trained on, drawn for each seed: so many of each class, or all but a fraction."""
 
-    per_class: int | None = Field(None, ge=1)
-    validation: float | None = Field(None, gt=0, lt=1)
+    per_class: int | None = Field(default=None, ge=1)
+    validation: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Split":
@@ -82,21 +87,21 @@ class Model(_Part):
 class Train(_Part):
     """How each arm is trained."""
 
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(64, ge=2)
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=64, ge=2)
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     milestones: tuple[float, ...] = (0.5, 0.75)
-    gamma: float = Field(0.1, gt=0)
-    warmup_epochs: int = Field(0, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    gamma: float = Field(default=0.1, gt=0)
+    warmup_epochs: int = Field(default=0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     amp: bool = True
-    curve_every: int = Field(1, ge=0)
-    loader_workers: int = Field(0, ge=0)
+    curve_every: int = Field(default=1, ge=0)
+    loader_workers: int = Field(default=0, ge=0)
 
     @field_validator("milestones")
     @classmethod
@@ -124,11 +129,19 @@ class Arm(_Part):
     pipeline: str | tuple[dict[str, Any] | str, ...]
     store: str | None = None
     mix: Literal["cutmix", "mixup"] | None = None
-    mix_alpha: float = Field(1.0, gt=0)
-    mix_p: float = Field(1.0, gt=0, le=1)
+    mix_alpha: float = Field(default=1.0, gt=0)
+    mix_p: float = Field(default=1.0, gt=0, le=1)
     loss: Literal["cross_entropy", "jsd"] = "cross_entropy"
-    jsd_weight: float = Field(12.0, gt=0)
-    train: dict[Literal["lr", "weight_decay", "momentum", "label_smoothing", "warmup_epochs"], float] = {}
+    jsd_weight: float = Field(default=12.0, gt=0)
+    train: dict[str, float] = {}
+
+    @field_validator("train")
+    @classmethod
+    def _same_number_of_steps(cls, train: dict[str, float]) -> dict[str, float]:
+        for name in train:
+            if name not in _PER_ARM:
+                raise ValueError(unknown("name of what an arm may train otherwise", name, _PER_ARM))
+        return train
 
 
 class Paper(_Part):
