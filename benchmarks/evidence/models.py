@@ -7,7 +7,6 @@ from torch import nn
 
 from benchmarks.evidence.fetch import weights
 
-
 FROZEN_BLOCKS = 9
 """Of 16 blocks. Forty photographs can hardly teach the first ones, and most of the time goes there."""
 
