@@ -74,7 +74,7 @@ def add_commands(commands: Any) -> None:
     generate.add_argument("--encoding", choices=list(ENCODINGS), help=f"format of the image files ({_NEW.encoding})")
     generate.add_argument(
         "--shard",
-        type=_shard,
+        type=shard,
         default=(0, 1),
         metavar="i/n",
         help="make only share i of n, counted from 0, such as 0/4",
@@ -244,7 +244,8 @@ def _color(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{error}, or give one of {', '.join(_COLORS)}") from error
 
 
-def _shard(text: str) -> tuple[int, int]:
+def shard(text: str) -> tuple[int, int]:
+    """Read a share of the work, as argparse's `type`."""
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"must be i/n with i from 0 to n - 1, such as 0/4; got {text!r}")

@@ -12,18 +12,19 @@ import albu_diffusemix
 from albu_diffusemix._host import HOST
 from albu_diffusemix.backends import create_backend
 from albu_diffusemix.compare.data import Pixels, open_sets, refuse_leaks
-from albu_diffusemix.compare.evaluation import Evaluation, accuracy, measure, metric_function
+from albu_diffusemix.compare.evaluation import Evaluation, Outcome, accuracy, measure, metric_function
 from albu_diffusemix.compare.models import create_model
 from albu_diffusemix.compare.pipelines import (
     crops_and_flips,
     digest,
     divided_at_normalize,
+    leaves,
     load,
     mixers,
     run_seeded,
 )
 from albu_diffusemix.compare.spec import Arm, Spec
-from albu_diffusemix.compare.training import DivergedError, Progress, Views, settled, train
+from albu_diffusemix.compare.training import DivergedError, Progress, Views, batches_of, settled, train
 from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.doctor import examine, summarize
 from albu_diffusemix.store import Store
@@ -35,6 +36,7 @@ PLAIN = "crop_and_flip"
 """Name of the arm that is added where none only crops and flips."""
 
 _LOOKED_AT = 4
+_TRIED_STEPS = 4
 FAILURES = (DivergedError, ValueError, OSError, RuntimeError, MemoryError)
 
 
@@ -61,7 +63,7 @@ class Comparison:
         self.pixels = Pixels()
         self.pipelines = {name: _named(name, load, arm.pipeline, arm.store) for name, arm in spec.arms.items()}
         first = next(iter(self.pipelines))
-        size, normalize = self._size(first), _named(first, _normalize, self.pipelines[first])
+        size, normalize = self._size(first), _normalize(self.pipelines[first])
         plain = [name for name, pipeline in self.pipelines.items() if self._is_plain(spec.arms[name], pipeline)]
         arms = dict(spec.arms)
         if not plain:
@@ -129,9 +131,8 @@ class Comparison:
         evaluation, curve = self._evaluation(seed, device), []
 
         def at_end(progress: Progress) -> None:
-            last = progress.epoch + 1 == options.epochs
             point = {"epoch": progress.epoch + 1, "loss": progress.loss, "seconds": progress.seconds}
-            if options.curve_every and ((progress.epoch + 1) % options.curve_every == 0 or last):
+            if options.curve_every and (progress.epoch + 1) % options.curve_every == 0:
                 logits = evaluation.predict(model)
                 point["nll"] = float(torch.nn.functional.cross_entropy(logits, evaluation.labels))
                 point |= {f"top{best}": accuracy(logits, evaluation.labels, best) for best in (1, 5)}
@@ -142,9 +143,34 @@ class Comparison:
         data = Views(training, labels, self.pixels, views, seed)
         steps = train(model, data, arm, options, len(classes), device, at_end, most_steps)
         began = time.perf_counter()
-        metrics = measure(model, evaluation, classes, spec.metrics)
-        seconds = {"training": sum(point["seconds"] for point in curve), "evaluation": time.perf_counter() - began}
+        logits = evaluation.predict(model)
+        seconds = {"training": sum(point["seconds"] for point in curve), "prediction": time.perf_counter() - began}
+        outcome = Outcome(logits, evaluation.labels, classes, model, evaluation)
+        metrics = measure(outcome, spec.metrics)
+        seconds["evaluation"] = time.perf_counter() - began
         return {"metrics": metrics, "curve": curve, "steps": steps, "images": len(training), "seconds": seconds}
+
+    def estimate(self, name: str) -> float:
+        """Return about how many seconds a run of an arm takes, from a few of its steps.
+
+        Raises:
+            ValueError: It fails.
+
+        """
+        row, options = self.run(name, self.spec.seeds[0], most_steps=_TRIED_STEPS), self.spec.train
+        if "failed" in row:
+            raise ValueError(f"arm {name!r} fails: {row['failed']}")
+        steps = len(batches_of(row["images"], options.batch_size, 1, 0)) * options.epochs
+        curves = options.epochs // options.curve_every if options.curve_every else 0
+        seconds = row["seconds"]
+        training = seconds["training"] * steps / row["steps"]
+        return float(training + seconds["evaluation"] + curves * seconds["prediction"])
+
+    @property
+    def prompts(self) -> dict[str, int]:
+        """How many prompts each arm has that names them."""
+        named = {name: mixers(pipeline) for name, pipeline in self.pipelines.items()}
+        return {name: len(found[0].prompts) for name, found in named.items() if found and found[0].prompts}
 
     def _evaluation_of(self, seed: int, device: torch.device) -> Evaluation:
         _, sources = self.sets.of_seed(seed)
@@ -205,7 +231,7 @@ class Comparison:
 
     def arm(self, name: str) -> dict[str, Any]:
         """Return what rows of an arm share, as plain data without the paths."""
-        plain = self.spec.arms[name].model_dump(mode="json", exclude={"pipeline", "store"})
+        plain = self.spec.arms[name].model_dump(mode="json", exclude={"pipeline", "store", "generation_seconds"})
         pipeline = self.pipelines[name]
         made = [create_backend(mixer.backend).fingerprint for mixer in mixers(pipeline)]
         return {**plain, "pipeline": _without_paths(A.to_dict(pipeline)["transform"]), "counterparts": made}
@@ -228,8 +254,9 @@ def _named(name: str, function: Any, *arguments: Any) -> Any:
 
 
 def _normalize(pipeline: Any) -> dict[str, Any]:
-    _, mean, std = divided_at_normalize(pipeline)
-    return {"mean": [float(value) for value in mean], "std": [float(value) for value in std]}
+    """Return the arguments of a pipeline's Normalize, or of one with its defaults."""
+    found = [leaf for leaf in leaves(pipeline) if isinstance(leaf, A.Normalize)] or [A.Normalize()]
+    return {"mean": found[-1].mean, "std": found[-1].std, "max_pixel_value": found[-1].max_pixel_value}
 
 
 def _x(size: tuple[int, int]) -> str:

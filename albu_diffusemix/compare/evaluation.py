@@ -18,10 +18,7 @@ from albu_diffusemix.compare.models import imported
 from albu_diffusemix.compare.pipelines import Seen, digest, run_seeded
 from albu_diffusemix.datasets import SourceFile
 
-__all__ = ["CORRUPTIONS", "LOWER", "Evaluation", "Outcome", "metric_function"]
-
-LOWER = ("nll", "error", "ece", "rms")
-"""Metrics in whose names one of these stands are better when they are lower."""
+__all__ = ["CORRUPTIONS", "Evaluation", "Outcome", "accuracy", "measure", "metric_function"]
 
 _BATCH = 128
 _LIMIT = "limit" if HOST == "albumentations" else "range"
@@ -133,11 +130,8 @@ class Outcome:
     evaluation: Evaluation
 
 
-def measure(
-    model: nn.Module, evaluation: Evaluation, classes: list[str], metrics: Mapping[str, Any]
-) -> dict[str, float]:
+def measure(outcome: Outcome, metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return every metric, by its name in the report."""
-    outcome = Outcome(evaluation.predict(model), evaluation.labels, classes, model, evaluation)
     measured: dict[str, float] = {}
     for name, options in metrics.items():
         value = metric_function(name)(outcome, **options)

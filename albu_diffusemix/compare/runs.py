@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,8 @@ from albu_diffusemix.text import parse_json
 __all__ = ["Results", "Run", "pending", "run_all"]
 
 Row = dict[str, Any]
+
+_SHARED = "comparison.json"
 
 
 class Run(NamedTuple):
@@ -65,6 +68,11 @@ class Results:
                 os.ftruncate(file.fileno(), end)
                 raise
 
+    def made_with(self) -> dict[str, Any]:
+        """Return what the rows share, and what those of each arm do; empty for a new folder."""
+        path = self.folder / _SHARED
+        return dict(parse_json(path.read_bytes())) if path.exists() else {}
+
     def refuse_other(self, comparison: Comparison) -> None:
         """Keep what rows share beside them; refuse a spec that would put rows beside those of another.
 
@@ -72,10 +80,9 @@ class Results:
             ValueError: The spec differs from that of the rows in more than its seeds and its set of arms.
 
         """
-        path = self.folder / "comparison.json"
         arms = {name: comparison.arm(name) for name in comparison.spec.arms}
         now = json.loads(json.dumps({"shared": comparison.shared(), "arms": arms}))
-        before = parse_json(path.read_bytes()) if path.exists() else {"shared": now["shared"], "arms": {}}
+        before = self.made_with() or {"shared": now["shared"], "arms": {}}
         for where, old, new in _differences({**before, "arms": {}}, {**now, "arms": {}}):
             raise ValueError(
                 f"{self.folder} has rows of another spec ({where}: {old} there, {new} now): give another -o"
@@ -88,7 +95,7 @@ class Results:
                     "give the arm another name, or another -o"
                 )
         kept = {**now, "arms": {**before["arms"], **now["arms"]}}
-        write_atomically(path, lambda file: file.write(json.dumps(kept, indent=1).encode()))
+        write_atomically(self.folder / _SHARED, lambda file: file.write(json.dumps(kept, indent=1).encode()))
 
 
 def pending(
@@ -122,21 +129,23 @@ def run_all(
     context = multiprocessing.get_context("spawn")
     given = (comparison.spec, comparison.threads)
     with ProcessPoolExecutor(min(workers, len(runs) or 1), context, _open, given) as pool:
-        futures = [pool.submit(_run, run) for run in runs]
         try:
-            for future in as_completed(futures):
+            for future in as_completed([pool.submit(_run, run) for run in runs]):
                 yield future.result()
                 epoch_ended(comparison.spec.train.epochs)
         except BrokenProcessPool as error:
             raise ValueError("a worker was killed, perhaps as memory was short: run the same command again") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 _opened: list[Comparison] = []
 
 
 def _open(spec: Spec, threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes the rows
     _opened[:] = [Comparison(spec, threads)]
 
 

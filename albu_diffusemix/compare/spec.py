@@ -2,18 +2,27 @@
 
 import difflib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import in_one_line
 from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 
-__all__ = ["METRICS", "Arm", "Data", "Model", "Spec", "Split", "Train", "read_spec", "unknown"]
+__all__ = ["METRICS", "Arm", "Data", "Model", "Spec", "Split", "Train", "check_spec", "read_spec", "unknown"]
 
 METRICS: dict[str, dict[str, Any]] = {
     "top1": {},
@@ -37,6 +46,19 @@ def unknown(what: str, name: object, known: Collection[str]) -> str:
     return f"unknown {what} {name!r}{listed}{f'; did you mean {close[0]!r}?' if close else ''}"
 
 
+def _placed(text: str, info: ValidationInfo) -> str:
+    """Return a path relative to the folder of the spec, with `~` and `$NAME` filled in."""
+    filled = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111  it raises nothing
+    there = Path(info.context or "", filled)
+    if "$" in filled and not there.exists():
+        raise ValueError(f"set the environment variable in {text!r}, or write out the path")
+    return filled if ":" in filled and not there.exists() else str(there)
+
+
+_Path = Annotated[str, AfterValidator(_placed)]
+_Pipeline = _Path | tuple[dict[str, Any] | str, ...]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,8 +76,8 @@ class _Part(BaseModel):
 class Data(_Part):
     """A data set: as on the command line, with the columns where it has them."""
 
-    path: str
-    images: str | None = None
+    path: _Path
+    images: _Path | None = None
     key: str | None = None
     label: str | None = None
     image: str | None = None
@@ -80,7 +102,7 @@ class Model(_Part):
     """A model: its name, or `module:factory`; weights to start from; all other options go to the factory."""
 
     name: str = "small_resnet"
-    weights: str | None = None
+    weights: _Path | None = None
     options: dict[str, Any] = {}
 
 
@@ -123,17 +145,19 @@ class Arm(_Part):
         loss: "cross_entropy", or "jsd": also the Jensen-Shannon divergence of three views, as in AugMix.
         jsd_weight: What the divergence is multiplied by.
         train: What differs from the spec's `train`: what leaves the number of steps as it is.
+        generation_seconds: How long the making of the store took, for the overhead.
 
     """
 
-    pipeline: str | tuple[dict[str, Any] | str, ...]
-    store: str | None = None
+    pipeline: _Pipeline
+    store: _Path | None = None
     mix: Literal["cutmix", "mixup"] | None = None
     mix_alpha: float = Field(default=1.0, gt=0)
     mix_p: float = Field(default=1.0, gt=0, le=1)
     loss: Literal["cross_entropy", "jsd"] = "cross_entropy"
     jsd_weight: float = Field(default=12.0, gt=0)
     train: dict[str, float] = {}
+    generation_seconds: float = Field(default=0.0, ge=0)
 
     @field_validator("train")
     @classmethod
@@ -176,7 +200,7 @@ class Spec(_Part):
     data: Data
     validation: Data | None = None
     split: Split | None = None
-    evaluation: str | tuple[dict[str, Any] | str, ...] | None = None
+    evaluation: _Pipeline | None = None
     model: Model = Model()
     train: Train = Train()
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -225,12 +249,13 @@ class Spec(_Part):
         return self
 
 
-def read_spec(path: Path, **changed: Any) -> Spec:
+def read_spec(path: Path, changed: Mapping[str, Any] | None = None, train: Mapping[str, Any] | None = None) -> Spec:
     """Read a spec.
 
     Args:
         path: A YAML file. Paths in it are relative to its folder; `~` and `$NAME` are filled in.
         changed: Values in place of those of the file.
+        train: Values in place of those of its `train`.
 
     Raises:
         OSError: The file cannot be read.
@@ -243,7 +268,10 @@ def read_spec(path: Path, **changed: Any) -> Spec:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{str(path)!r} is not valid YAML: {in_one_line(error)}") from error
-    return check_spec({**given, **changed} if isinstance(given, dict) else given, str(path), path.parent)
+    if isinstance(given, dict):
+        given = {**given, **(changed or {})}
+        given = {**given, "train": {**given.get("train", {}), **train}} if train else given
+    return check_spec(given, str(path), path.parent)
 
 
 def check_spec(given: Any, where: str, folder: Path) -> Spec:
@@ -254,12 +282,11 @@ def check_spec(given: Any, where: str, folder: Path) -> Spec:
 
     """
     try:
-        spec = Spec.model_validate(given)
+        return Spec.model_validate(given, context=folder)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"{where}: {place + ': ' if place else ''}{_reason(first)}") from None
-    return _with_paths(spec, folder)
 
 
 def _reason(error: Any) -> str:
@@ -276,35 +303,3 @@ def _options_of(name: str, options: dict[str, Any]) -> dict[str, Any]:
         if option not in METRICS[name]:
             raise ValueError(unknown(f"option of {name}", option, METRICS[name]))
     return {**METRICS[name], **options}
-
-
-def _with_paths(spec: Spec, folder: Path) -> Spec:
-    def placed(text: str) -> str:
-        filled = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111  it raises nothing
-        there = Path(folder, filled)
-        if "$" in filled and not there.exists():
-            raise ValueError(f"path {text!r}: set the environment variable in it, or write out the path")
-        return filled if ":" in filled and not there.exists() else str(there)
-
-    def of_data(data: Data | None) -> Data | None:
-        return data and data.model_copy(
-            update={"path": placed(data.path), "images": data.images and placed(data.images)}
-        )
-
-    def of_pipeline(pipeline: Any) -> Any:
-        return placed(pipeline) if isinstance(pipeline, str) else pipeline
-
-    arms = {
-        name: arm.model_copy(update={"pipeline": of_pipeline(arm.pipeline), "store": arm.store and placed(arm.store)})
-        for name, arm in spec.arms.items()
-    }
-    weights = spec.model.weights and placed(spec.model.weights)
-    return spec.model_copy(
-        update={
-            "data": of_data(spec.data),
-            "validation": of_data(spec.validation),
-            "evaluation": of_pipeline(spec.evaluation),
-            "model": spec.model.model_copy(update={"weights": weights}),
-            "arms": arms,
-        }
-    )
