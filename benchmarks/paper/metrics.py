@@ -16,7 +16,7 @@ RARE = 0.7  # of the pixels that blobs grow from
 
 
 def consistency(outcome, frames=FRAMES):
-    """How often the answer changes from one frame to the next while an image slowly moves, or from its first under noise.
+    """How often the answer changes: from frame to frame while an image slowly moves, or from the first under noise.
 
     Args:
         outcome: What was measured.

@@ -32,11 +32,8 @@ class WideResNet(nn.Module):
                 outside = (16 << group) * width
                 blocks.append(Block(inside, outside, 2 if group and not number else 1))
                 inside = outside
-        self.blocks, self.norm, self.head = (
-            nn.Sequential(*blocks),
-            nn.BatchNorm2d(inside),
-            nn.Linear(inside, num_classes),
-        )
+        self.blocks, self.norm = nn.Sequential(*blocks), nn.BatchNorm2d(inside)
+        self.head = nn.Linear(inside, num_classes)
 
     def forward(self, images):
         features = F.relu(self.norm(self.blocks(self.stem(images))))
