@@ -48,7 +48,7 @@ def rows():
         spec = read_spec(path)
         training, generating = hours_of_training(spec), hours_of_generation(spec)
         yield (
-            f"| {spec.paper.table} | [{path.stem}]({path.name}) | {len(spec.arms)} | {len(spec.seeds)} | "
+            f"| {spec.paper.table} | `{path.stem}` | {len(spec.arms)} | {len(spec.seeds)} | "
             f"{training / len(spec.seeds):.2g} h | {training:.2g} h | {generating:.2g} h |"
         )
 
