@@ -60,7 +60,6 @@ def _compare(options: argparse.Namespace) -> int:
     from albu_diffusemix.compare.runs import Results  # noqa: PLC0415  it brings torch
 
     comparison = Comparison(_spec(options), options.threads)
-    comparison.check()
     if options.dry_run:
         return _estimate(comparison, options.workers * options.shard[1])
     i, n = options.shard
@@ -88,9 +87,8 @@ def _spec(options: argparse.Namespace) -> Spec:
         raise ValueError("two of the --pipeline files have one name: rename one, since arms are named after them")
     columns = {"images": options.images, "key": options.key_column, "label": options.label_column}
     data = {"path": options.data, **columns, "image": options.image_column, "split": options.split}
-    split = (
-        None if options.validation else {"per_class": options.per_class} if options.per_class else {"validation": 0.2}
-    )
+    drawn: dict[str, Any] = {"per_class": options.per_class} if options.per_class else {"validation": _VALIDATION}
+    split = None if options.validation else drawn
     return check_spec({"data": data, "split": split, "arms": arms, "train": train, **changed}, "compare", Path())
 
 
@@ -100,9 +98,8 @@ def _estimate(comparison: "Comparison", processes: int) -> int:
         each[name] = comparison.estimate(name)
         say(f"{name}: about {describe_duration(each[name])} a run")
     seconds = sum(each.values()) * len(spec.seeds) / processes
-    say(
-        f"All: {len(spec.arms)} arms x {len(spec.seeds)} seeds, {processes} at a time: about {describe_duration(seconds)}"
-    )
+    runs = f"{len(spec.arms)} arms x {len(spec.seeds)} seeds, {processes} at a time"
+    say(f"All: {runs}: about {describe_duration(seconds)}")
     return DONE
 
 

@@ -46,6 +46,7 @@ class Comparison:
     Args:
         spec: Arms get names; one that only crops and flips is added where none does.
         threads: Threads that training computes with; other numbers of threads give other last digits.
+        checked: Another process has opened the same spec, so that nothing need be checked.
 
     Attributes:
         spec: The spec, with all arms and a reference.
@@ -53,15 +54,19 @@ class Comparison:
 
     Raises:
         OSError: Something cannot be read.
-        ValueError: Data, pipelines, model or metrics are not there or do not fit each other.
+        ValueError: Data, pipelines, model or metrics are not there or do not fit each other; a class lacks images, an
+            image is trained on and validated on, arms give other sizes, or a store lacks images.
 
     """
 
-    def __init__(self, spec: Spec, threads: int = 1) -> None:
+    def __init__(self, spec: Spec, threads: int = 1, *, checked: bool = False) -> None:
+        self.spec = spec
         self.threads = threads
         self.sets = open_sets(spec)
         self.pixels = Pixels()
         self.pipelines = {name: _named(name, load, arm.pipeline, arm.store) for name, arm in spec.arms.items()}
+        if not checked:
+            self._check_data()
         first = next(iter(self.pipelines))
         size, normalize = self._size(first), _normalize(self.pipelines[first])
         plain = [name for name, pipeline in self.pipelines.items() if self._is_plain(spec.arms[name], pipeline)]
@@ -76,18 +81,19 @@ class Comparison:
         self.evaluation_pipeline = load(spec.evaluation or default)
         self.seen = _named("evaluation", divided_at_normalize, self.evaluation_pipeline)
         self._evaluation = lru_cache(maxsize=1)(self._evaluation_of)
+        if not checked:
+            self._check_arms()
 
-    def check(self) -> None:
-        """Refuse, before anything is trained, what would fail or deceive later.
-
-        Raises:
-            OSError: An image or file cannot be read.
-            ValueError: A class lacks images, an image is trained on and validated on, arms give other sizes, a store
-                lacks images, a metric is not there, or weights do not fit.
-
-        """
+    def _check_data(self) -> None:
+        """Refuse a class that lacks images, a leak, and a store that lacks images, before a pipeline is run."""
         for seed in self.spec.seeds:
             self.sets.of_seed(seed)
+        refuse_leaks(self.sets, self.pixels)
+        for name, pipeline in self.pipelines.items():
+            _named(name, self._refuse_lacking_store, pipeline)
+
+    def _check_arms(self) -> None:
+        """Refuse a metric that is not there, a model that cannot be made, and arms that give other sizes."""
         for name in self.spec.metrics:
             metric_function(name)
         create_model(self.spec.model, len(self.sets.classes), 0)
@@ -96,9 +102,6 @@ class Comparison:
         for name, other in others:
             if other != size:
                 raise ValueError(f"arm {first!r} gives {_x(size)}, arm {name!r} {_x(other)}: make them equal")
-        refuse_leaks(self.sets, self.pixels)
-        for name, pipeline in self.pipelines.items():
-            _named(name, self._refuse_lacking_store, pipeline)
 
     def run(self, name: str, seed: int, ended: Any = None, most_steps: int | None = None) -> dict[str, Any]:
         """Train one arm with one seed and measure it.
@@ -191,8 +194,9 @@ class Comparison:
         }
 
     def _size(self, name: str) -> tuple[int, int]:
-        """Return the height and width of what an arm gives, seen on a few images."""
-        sizes = {self._shape(name, source) for source in spread(self.sets.data, _LOOKED_AT)}
+        """Return the height and width of what an arm gives, seen on a few images that are trained on."""
+        training, _ = self.sets.of_seed(self.spec.seeds[0])
+        sizes = {self._shape(name, source) for source in spread(training, _LOOKED_AT)}
         if len(sizes) > 1:
             raise ValueError(
                 f"arm {name!r} gives images of several sizes, {' and '.join(map(_x, sizes))}: end it in a crop"

@@ -57,8 +57,13 @@ def paired(ours: Mapping[int, float], reference: Mapping[int, float]) -> Differe
         return Difference(mean, math.nan, math.nan, 1, None)
     spread = float(each.std(ddof=1))
     half = t_quantile(len(each) - 1) * spread / len(each) ** 0.5
-    enough = (n for n in range(2, MOST_SEEDS + 1) if t_quantile(n - 1) * spread / n**0.5 < abs(mean))
-    return Difference(mean, mean - half, mean + half, len(each), next(enough, None))
+    return Difference(mean, mean - half, mean + half, len(each), _needed(mean, spread))
+
+
+def _needed(mean: float, spread: float) -> int | None:
+    fewest = (1.95 * spread / mean) ** 2 if mean else math.inf  # every quantile is larger than 1.95
+    candidates = (n for n in range(2, MOST_SEEDS + 1) if n > fewest)
+    return next((n for n in candidates if t_quantile(n - 1) * spread / n**0.5 < abs(mean)), None)
 
 
 @cache

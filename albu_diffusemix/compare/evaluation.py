@@ -4,46 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import albumentations as A
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  as everywhere
 from torch.utils.data import DataLoader, Dataset
 
-from albu_diffusemix._host import HOST
+from albu_diffusemix.compare.corruptions import corrupted
 from albu_diffusemix.compare.data import MOST_BYTES, Pixels
 from albu_diffusemix.compare.models import imported
 from albu_diffusemix.compare.pipelines import Seen, digest, run_seeded
 from albu_diffusemix.datasets import SourceFile
 
-__all__ = ["CORRUPTIONS", "Evaluation", "Outcome", "accuracy", "measure", "metric_function"]
+__all__ = ["Evaluation", "Outcome", "accuracy", "measure", "metric_function"]
 
 _BATCH = 128
-_LIMIT = "limit" if HOST == "albumentations" else "range"
-
-
-def _tint(severity: int) -> Any:
-    shifts = {"r": 12 * severity, "g": 0, "b": -12 * severity}
-    return A.RGBShift(**{f"{channel}_shift_{_LIMIT}": (shift, shift) for channel, shift in shifts.items()})
-
-
-CORRUPTIONS: dict[str, Any] = {
-    "noise": lambda severity: A.GaussNoise(std_range=(0.04 * severity,) * 2),
-    "blur": lambda severity: A.GaussianBlur(**{f"sigma_{_LIMIT}": (0.5 * severity,) * 2}),
-    "fog": lambda severity: A.RandomFog(fog_coef_range=(0.15 * severity,) * 2),
-    "tint": _tint,
-    "jpeg": lambda severity: A.ImageCompression(quality_range=(60 - 11 * severity,) * 2),
-    "contrast": lambda severity: A.RandomBrightnessContrast(
-        **{f"brightness_{_LIMIT}": (0, 0), f"contrast_{_LIMIT}": (-0.17 * severity,) * 2}
-    ),
-    "brightness": lambda severity: A.RandomBrightnessContrast(
-        **{f"brightness_{_LIMIT}": (0.12 * severity,) * 2, f"contrast_{_LIMIT}": (0, 0)}
-    ),
-    "pixelate": lambda severity: A.Downscale(scale_range=(0.9 - 0.15 * severity,) * 2),
-}
-"""Our own corruptions, not ImageNet-C: transforms of the host at a severity from 1 to 5."""
 
 
 @dataclass
@@ -76,7 +51,7 @@ class Evaluation(Dataset[torch.Tensor]):
         source = self.sources[number]
         image = run_seeded(self.seen.before, self.pixels.read(source), source.key, digest(source.key))
         if self.corruption:
-            image = _corrupted(image, self.corruption, source.key)
+            image = corrupted(image, self.corruption, source.key)
         return torch.from_numpy(np.ascontiguousarray(image))
 
     def batches(self, corruption: tuple[str, int] | None = None) -> Iterator[torch.Tensor]:
@@ -192,14 +167,6 @@ def _corruptions(outcome: Outcome, names: list[str], severities: list[int]) -> d
         predicted = [outcome.evaluation.predict(outcome.model, (name, severity)) for severity in severities]
         errors[f"error_{name}"] = 100 - float(np.mean([accuracy(logits, outcome.labels) for logits in predicted]))
     return {"corruption_error": float(np.mean(list(errors.values()))), **errors}
-
-
-def _corrupted(image: NDArray[np.uint8], corruption: tuple[str, int], key: str) -> NDArray[Any]:
-    name, severity = corruption
-    transform = CORRUPTIONS[name](severity)
-    transform.p = 1.0
-    pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
-    return run_seeded(A.Compose([transform]), pixels, key, digest(key, name, severity))
 
 
 _METRICS = {

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from albu_diffusemix.compare.networks import preact_resnet18, small_resnet
-from albu_diffusemix.compare.spec import Model, unknown
+from albu_diffusemix.compare.spec import Model
 from albu_diffusemix.import_paths import import_asked_for
-from albu_diffusemix.text import in_one_line
+from albu_diffusemix.text import in_one_line, unknown
 
 __all__ = ["create_model", "imported"]
 

@@ -66,8 +66,11 @@ def _differences(plt: Any, findings: Findings) -> Any:
             axes.plot(difference.mean, place, "o" if difference.shown else "D", color=color)
         axes.axvline(0, color="black", linewidth=1)
         axes.set_yticks(range(len(arms)), arms)
+        axes.set_ylim(-0.5, len(arms) - 0.5)
         axes.set_title(f"{metric} ({'lower' if lower_is_better(metric) else 'higher'} is better)", fontsize=10)
-    figure.suptitle(f"Difference to {findings.spec.reference}, 95 % intervals: blue better, red worse, grey not shown")
+    figure.suptitle(
+        f"Difference to {findings.spec.reference}, 95 % interval: blue better, orange worse, grey not shown"
+    )
     return figure
 
 
@@ -79,12 +82,10 @@ def _curves(plt: Any, findings: Findings) -> Any:
     for axes, name in zip(panels, shown, strict=False):
         for color, arm, epochs, means, spreads in _curve(findings, name):
             axes.plot(epochs, means, color=color, label=arm)
-            low, high = zip(
-                *((mean - spread, mean + spread) for mean, spread in zip(means, spreads, strict=True)), strict=True
-            )
-            axes.fill_between(epochs, low, high, color=color, alpha=0.15, linewidth=0)
+            axes.fill_between(epochs, means - spreads, means + spreads, color=color, alpha=0.15, linewidth=0)
         axes.set_title(f"{name}, {'training' if name == 'loss' else 'validation'}", fontsize=10)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].legend(fontsize=8)
     return figure
 
@@ -125,14 +126,9 @@ def _overheads(findings: Findings) -> dict[str, float]:
 
 
 def _grid(plt: Any, count: int, height: float) -> tuple[Any, Any]:
-    rows = -(-count // _BESIDE)
-    figure, axes = plt.subplots(
-        rows,
-        min(count, _BESIDE),
-        figsize=(4.2 * min(count, _BESIDE), height * rows),
-        squeeze=False,
-        layout="constrained",
-    )
+    rows, columns = -(-count // _BESIDE), min(count, _BESIDE)
+    size = (4.2 * columns, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for unused in axes.flat[count:]:
         unused.axis("off")
     return figure, axes.flat

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from albu_diffusemix import transforms
 from albu_diffusemix._host import BaseCompose, BasicTransform, HostTransform
-from albu_diffusemix.compare.spec import unknown
 from albu_diffusemix.preview import load_pipeline
-from albu_diffusemix.text import in_one_line
+from albu_diffusemix.text import in_one_line, unknown
 from albu_diffusemix.transforms import DiffuseMix, HalfConcat
 
 __all__ = ["Seen", "crops_and_flips", "digest", "divided_at_normalize", "leaves", "load", "mixers", "run_seeded"]

@@ -117,26 +117,22 @@ def _answer(findings: Findings, arm: str, metric: str) -> str:
 
 def _interval(difference: Difference) -> str:
     if difference.seeds == 1:
-        return f"{difference.mean:+.2f} (one seed: no interval)"
-    return f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f}, {difference.seeds} seeds)"
+        return f"{difference.mean:+.3g} (one seed: no interval)"
+    return f"{difference.mean:+.3g} ({difference.low:+.3g} to {difference.high:+.3g}, {difference.seeds} seeds)"
 
 
 def _verdict(difference: Difference, metric: str) -> str:
     if difference.shown:
         return "better" if (difference.mean < 0) == lower_is_better(metric) else "worse"
-    further = (
-        "" if difference.needed is None else f" (about {difference.needed - difference.seeds} more seeds would tell)"
-    )
-    return f"no difference shown{further}"
+    if difference.needed is None:
+        return "no difference shown"
+    return f"no difference shown (about {difference.needed - difference.seeds} more seeds would tell)"
 
 
 def _table(findings: Findings, metric: str) -> Iterator[str]:
     spec = findings.spec
-    published = {
-        name: numbers[metric]
-        for name, numbers in (spec.paper.numbers if spec.paper else {}).items()
-        if metric in numbers
-    }
+    numbers = spec.paper.numbers if spec.paper else {}
+    published = {name: told[metric] for name, told in numbers.items() if metric in told}
     yield f"## {metric}: {'lower' if lower_is_better(metric) else 'higher'} is better"
     yield ""
     beside = f" {spec.paper.table} |" if published and spec.paper else ""
@@ -144,8 +140,8 @@ def _table(findings: Findings, metric: str) -> Iterator[str]:
     yield f"|---|---|---|---|---|---|{'---|' if beside else ''}"
     for arm in spec.arms:
         values = list(findings.values(arm, metric).values())
-        mean = f"{statistics.mean(values):.2f}" if values else "not measured"
-        spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        mean = f"{statistics.mean(values):.4g}" if values else "not measured"
+        spread = f"{statistics.stdev(values):.3g}" if len(values) > 1 else ""
         difference = None if arm == spec.reference else findings.difference(arm, metric)
         told = (_interval(difference), _verdict(difference, metric)) if difference else ("", "")
         last = f" {published.get(arm, '')} |" if beside else ""

@@ -83,7 +83,7 @@ class Results:
         arms = {name: comparison.arm(name) for name in comparison.spec.arms}
         now = json.loads(json.dumps({"shared": comparison.shared(), "arms": arms}))
         before = self.made_with() or {"shared": now["shared"], "arms": {}}
-        for where, old, new in _differences({**before, "arms": {}}, {**now, "arms": {}}):
+        for where, old, new in _differences(before["shared"], now["shared"]):
             raise ValueError(
                 f"{self.folder} has rows of another spec ({where}: {old} there, {new} now): give another -o"
             )
@@ -113,7 +113,7 @@ def run_all(
     """Make runs, in this process or in several, and yield their rows as they are done.
 
     Args:
-        comparison: Checked.
+        comparison: Where it is opened already.
         runs: What to make.
         workers: Processes.
         epoch_ended: Is told how many epochs were trained.
@@ -146,7 +146,7 @@ _opened: list[Comparison] = []
 
 def _open(spec: Spec, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes the rows
-    _opened[:] = [Comparison(spec, threads)]
+    _opened[:] = [Comparison(spec, threads, checked=True)]
 
 
 def _run(run: Run) -> Row:

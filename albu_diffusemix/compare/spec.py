@@ -1,8 +1,7 @@
 """What is compared: the spec, a YAML file, checked before anything is trained."""
 
-import difflib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,11 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from albu_diffusemix.compare.corruptions import CORRUPTIONS
 from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.text import in_one_line
+from albu_diffusemix.text import in_one_line, unknown
 from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 
-__all__ = ["METRICS", "Arm", "Data", "Model", "Spec", "Split", "Train", "check_spec", "read_spec", "unknown"]
+__all__ = ["METRICS", "Arm", "Data", "Model", "Spec", "Split", "Train", "check_spec", "read_spec"]
 
 METRICS: dict[str, dict[str, Any]] = {
     "top1": {},
@@ -35,15 +35,7 @@ METRICS: dict[str, dict[str, Any]] = {
 """The metrics, each with its options and their defaults."""
 
 
-_MOST_NAMES = 20
 _PER_ARM = ("lr", "weight_decay", "momentum", "label_smoothing", "warmup_epochs")
-
-
-def unknown(what: str, name: object, known: Collection[str]) -> str:
-    """Say that a name is not known: which are, and which one may be meant."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    listed = f"; known: {', '.join(known)}" if len(known) <= _MOST_NAMES else ""
-    return f"unknown {what} {name!r}{listed}{f'; did you mean {close[0]!r}?' if close else ''}"
 
 
 def _placed(text: str, info: ValidationInfo) -> str:
@@ -302,4 +294,7 @@ def _options_of(name: str, options: dict[str, Any]) -> dict[str, Any]:
     for option in options:
         if option not in METRICS[name]:
             raise ValueError(unknown(f"option of {name}", option, METRICS[name]))
+    for corruption in options.get("names", ()):
+        if corruption not in CORRUPTIONS:
+            raise ValueError(unknown("corruption", corruption, CORRUPTIONS))
     return {**METRICS[name], **options}
