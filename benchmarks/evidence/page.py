@@ -21,10 +21,10 @@ NOT_DIFFUSION = "Counterparts here are the procedural backend's filters. They ar
 def write_page(names):
     """Write what the rows of each data set say; one without rows is left out."""
     found = [(name, findings_of(name)) for name in names]
-    sections = [section(name, findings) for name, findings in found if findings.rows]
+    sections = "\n".join(section(name, findings) for name, findings in found if findings.rows)
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{'\n'.join(sections)}\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n{sections}\n{END}{after}")
 
 
 def findings_of(name):
@@ -81,9 +81,10 @@ def cell(findings, arm, metric):
     difference = findings.difference(arm, metric)
     if difference is None:
         return ""
+    mean = round(difference.mean, 4) + 0.0  # so that it is not -0
     if difference.seeds == 1:
-        return f"{difference.mean:+.2g}"
-    text = f"{difference.mean:+.2g} ± {(difference.high - difference.low) / 2:.2g}"
+        return f"{mean:+.2g}"
+    text = f"{mean:+.2g} ± {(difference.high - difference.low) / 2:.2g}"
     return f"**{text}**" if difference.shown else text
 
 
