@@ -125,7 +125,7 @@ class Comparison:
 
     def _run(self, name: str, seed: int, device: torch.device, ended: Any, most_steps: int | None) -> dict[str, Any]:
         arm, spec, classes = self.spec.arms[name], self.spec, self.sets.classes
-        options = spec.train.model_copy(update=arm.train)
+        options = spec.train.model_copy(update={str(name): value for name, value in arm.train.items()})
         training, _ = self.sets.of_seed(seed)
         labels = [classes.index(str(source.label)) for source in training]
         pipeline = self.pipelines[name]

@@ -48,7 +48,7 @@ def _factory(name: str) -> Any:
     import timm  # noqa: PLC0415  only where it is asked for
 
     if not timm.is_model(name):
-        raise ValueError(unknown("model of timm", name, timm.list_models(f"*{name[:4]}*")[:20] or list(OWN)))
+        raise ValueError(unknown("model", name, [*OWN, *timm.list_models()]))
     return lambda **arguments: timm.create_model(name, **arguments)
 
 

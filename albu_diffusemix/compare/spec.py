@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
@@ -35,9 +35,6 @@ METRICS: dict[str, dict[str, Any]] = {
 """The metrics, each with its options and their defaults."""
 
 
-_PER_ARM = ("lr", "weight_decay", "momentum", "label_smoothing", "warmup_epochs")
-
-
 def _placed(text: str, info: ValidationInfo) -> str:
     """Return a path relative to the folder of the spec, with `~` and `$NAME` filled in."""
     filled = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111  it raises nothing
@@ -53,10 +50,12 @@ _Pipeline = _Path | tuple[dict[str, Any] | str, ...]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    alone: ClassVar[str] = ""  # the name of a value that may stand alone
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_names(cls, given: Any) -> Any:
+        given = {cls.alone: given} if cls.alone and isinstance(given, str) else given
         if not isinstance(given, dict | cls):
             raise ValueError(f"must be names with values; got {given!r}")  # noqa: TRY004  pydantic catches no TypeError
         for name in given if isinstance(given, dict) else ():
@@ -68,6 +67,7 @@ class _Part(BaseModel):
 class Data(_Part):
     """A data set: as on the command line, with the columns where it has them."""
 
+    alone = "path"
     path: _Path
     images: _Path | None = None
     key: str | None = None
@@ -93,6 +93,7 @@ class Split(_Part):
 class Model(_Part):
     """A model: its name, or `module:factory`; weights to start from; all other options go to the factory."""
 
+    alone = "name"
     name: str = "small_resnet"
     weights: _Path | None = None
     options: dict[str, Any] = {}
@@ -109,20 +110,13 @@ class Train(_Part):
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["constant", "cosine", "step"] = "cosine"
-    milestones: tuple[float, ...] = (0.5, 0.75)
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
     gamma: float = Field(default=0.1, gt=0)
     warmup_epochs: int = Field(default=0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     amp: bool = True
     curve_every: int = Field(default=1, ge=0)
     loader_workers: int = Field(default=0, ge=0)
-
-    @field_validator("milestones")
-    @classmethod
-    def _fractions(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < milestone < 1 for milestone in milestones):
-            raise ValueError(f"must be fractions of the training, such as [0.5, 0.75]; got {list(milestones)}")
-        return milestones
 
 
 class Arm(_Part):
@@ -148,16 +142,8 @@ class Arm(_Part):
     mix_p: float = Field(default=1.0, gt=0, le=1)
     loss: Literal["cross_entropy", "jsd"] = "cross_entropy"
     jsd_weight: float = Field(default=12.0, gt=0)
-    train: dict[str, float] = {}
+    train: dict[Literal["lr", "weight_decay", "momentum", "label_smoothing", "warmup_epochs"], float] = {}
     generation_seconds: float = Field(default=0.0, ge=0)
-
-    @field_validator("train")
-    @classmethod
-    def _same_number_of_steps(cls, train: dict[str, float]) -> dict[str, float]:
-        for name in train:
-            if name not in _PER_ARM:
-                raise ValueError(unknown("name of what an arm may train otherwise", name, _PER_ARM))
-        return train
 
 
 class Paper(_Part):
@@ -200,16 +186,6 @@ class Spec(_Part):
     reference: str | None = None
     arms: dict[str, Arm] = Field(min_length=1)
     paper: Paper | None = None
-
-    @field_validator("data", "validation", mode="before")
-    @classmethod
-    def _path_alone(cls, data: Any) -> Any:
-        return {"path": data} if isinstance(data, str) else data
-
-    @field_validator("model", mode="before")
-    @classmethod
-    def _name_alone(cls, model: Any) -> Any:
-        return {"name": model} if isinstance(model, str) else model
 
     @field_validator("seeds", mode="before")
     @classmethod
