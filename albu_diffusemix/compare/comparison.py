@@ -64,13 +64,17 @@ class Comparison:
         self.threads = threads
         self.sets = open_sets(spec)
         self.pixels = Pixels()
-        self.pipelines = {name: _named(name, load, arm.pipeline, arm.store) for name, arm in spec.arms.items()}
+        self.pipelines = {
+            name: _named(f"arm {name!r}", load, arm.pipeline, arm.store) for name, arm in spec.arms.items()
+        }
         if not checked:
             self._check_data()
         first = next(iter(self.pipelines))
         size, normalize = self._size(first), _normalize(self.pipelines[first])
         plain = [name for name, pipeline in self.pipelines.items() if self._is_plain(spec.arms[name], pipeline)]
         arms = dict(spec.arms)
+        if not plain and PLAIN in arms:
+            raise ValueError(f"arm {PLAIN!r} does more than to crop and to flip: give it another name")
         if not plain:
             steps: Any = [{"RandomResizedCrop": {"size": size}}, "HorizontalFlip", {"Normalize": normalize}]
             arms = {PLAIN: Arm(pipeline=tuple(steps)), **arms}
@@ -78,7 +82,7 @@ class Comparison:
         self.plain = self.pipelines[plain[0] if plain else PLAIN]
         self.spec = spec.model_copy(update={"arms": arms, "reference": spec.reference or (plain or [PLAIN])[0]})
         default: Any = [{"Resize": {"height": size[0], "width": size[1]}}, {"Normalize": normalize}]
-        self.evaluation_pipeline = load(spec.evaluation or default)
+        self.evaluation_pipeline = _named("evaluation", load, spec.evaluation or default)
         self.seen = _named("evaluation", divided_at_normalize, self.evaluation_pipeline)
         self._evaluation = lru_cache(maxsize=1)(self._evaluation_of)
         if not checked:
@@ -90,7 +94,7 @@ class Comparison:
             self.sets.of_seed(seed)
         refuse_leaks(self.sets, self.pixels)
         for name, pipeline in self.pipelines.items():
-            _named(name, self._refuse_lacking_store, pipeline)
+            _named(f"arm {name!r}", self._refuse_lacking_store, pipeline)
 
     def _check_arms(self) -> None:
         """Refuse a metric that is not there, a model that cannot be made, and arms that give other sizes."""
@@ -204,7 +208,7 @@ class Comparison:
         return sizes.pop()
 
     def _shape(self, name: str, source: SourceFile) -> tuple[int, int]:
-        image = _named(name, run_seeded, self.pipelines[name], self.pixels.read(source), source.key, 0)
+        image = _named(f"arm {name!r}", run_seeded, self.pipelines[name], self.pixels.read(source), source.key, 0)
         if image.dtype != "float32" or image.shape[0] != 3:  # noqa: PLR2004
             raise ValueError(f"arm {name!r} gives {image.dtype} of {image.shape[0]} channels: end it in A.Normalize()")
         return image.shape[1], image.shape[2]
@@ -249,12 +253,12 @@ def _without_paths(plain: Any) -> Any:
     return plain
 
 
-def _named(name: str, function: Any, *arguments: Any) -> Any:
-    """Call a function, and say in its errors which arm they are of."""
+def _named(what: str, function: Any, *arguments: Any) -> Any:
+    """Call a function, and say in its errors what they are of."""
     try:
         return function(*arguments)
     except (ValueError, OSError) as error:
-        raise ValueError(f"arm {name!r}: {in_one_line(error)}") from error
+        raise ValueError(f"{what}: {in_one_line(error)}") from error
 
 
 def _normalize(pipeline: Any) -> dict[str, Any]:
