@@ -91,10 +91,10 @@ plots: $(VENV)/.dev ## Write the figures of the last bench into the documentatio
 	$(BIN)/python -m benchmarks.tables build/bench docs/performance.md docs/scaling.md benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.plots build/bench docs/pictures
 
-evidence: $(VENV)/.dev ## Compare on small real photographs and digits what is missing, and write docs/evidence.md (about two hours)
+evidence: $(VENV)/.dev ## Compare on small real photographs and digits what is missing, and write docs/evidence.md (an hour or two)
 	$(BIN)/python -m benchmarks.evidence
 
-evidence-full: $(VENV)/.dev ## The same with MNIST, emoji, more masks, opacities and severities (about a day, in pieces)
+evidence-full: $(VENV)/.dev ## The same with MNIST, emoji, more masks, opacities and severities (several hours, in pieces)
 	$(BIN)/python -m benchmarks.evidence --full
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
