@@ -230,6 +230,8 @@ def test_a_job_makes_raw_counterparts_which_go_out_as_png_and_come_back_the_same
     capsys.readouterr()
     assert generate(data, made, "--per-image", 2) == 0  # goes on as it was begun
     assert {record.encoding for record in Store.open(made).records()} == {"npy"}
+    assert main(["status", str(made)]) == 0
+    assert "Encoding: raw\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from albu_diffusemix.cli.common import DONE, SOME_FAILED, STORE, add_exclude, sa
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.datasets import Selection, open_data
 from albu_diffusemix.doctor import Coverage, examine, summarize
-from albu_diffusemix.generate import describe_size
+from albu_diffusemix.generate import describe_encoding, describe_size
 from albu_diffusemix.image_decoding import describe_remarks
 from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.text import parse_json
@@ -71,11 +71,14 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = Store.open(options.store).status()
+    store = Store.open(options.store)
+    status = store.status()
+    encodings = dict.fromkeys(describe_encoding(recipe) for recipe in (store.recipe, *store.mixed))
     say(
         f"Images: {status.images:,} of {status.sources:,} sources",
         f"Failures: {status.failures:,}",
         f"Parts: {status.parts:,} sealed, {describe_size(status.size)}",
+        f"Encoding: {', '.join(encodings)}",
     )
     for part in status.writing:
         counts = f"{part.images:,} images, {part.failures:,} failures of these"

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from importlib import metadata
 
 from albu_diffusemix.datasets import Selection, find_sources
-from albu_diffusemix.generate.encoding import ENCODINGS
+from albu_diffusemix.generate.encoding import ENCODINGS, describe_encoding
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost, memory_size
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.job import OpenJob, open_job
@@ -44,6 +44,7 @@ __all__ = [
     "Reporter",
     "ResolvedOptions",
     "Summary",
+    "describe_encoding",
     "describe_size",
     "estimate_cost",
     "make_plan",

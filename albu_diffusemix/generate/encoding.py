@@ -11,7 +11,7 @@ from albu_diffusemix import jpeg
 from albu_diffusemix.store import Recipe
 from albu_diffusemix.store.raw_images import encode_raw
 
-__all__ = ["ENCODINGS", "Encoding", "at_stored_size", "continued", "encode", "encoding_of"]
+__all__ = ["ENCODINGS", "Encoding", "at_stored_size", "continued", "describe_encoding", "encode", "encoding_of"]
 
 Encoding: TypeAlias = Literal["jpeg", "jpeg444", "raw", "png", "webp"]
 
@@ -35,6 +35,11 @@ def encoding_of(recipe: Recipe) -> Encoding | None:
     said = {name: recipe.encoding.get(name) for name in ("format", "sampling")}
     known = ((name, {each: options.get(each) for each in said}) for name, options in ENCODINGS.items())
     return next((name for name, options in known if options == said), None)
+
+
+def describe_encoding(recipe: Recipe) -> str:
+    """Return what a recipe's encoding is called, or its format where this package does not write it."""
+    return encoding_of(recipe) or str(recipe.encoding.get("format", "unknown"))
 
 
 def continued(encoding: Encoding, recipes: Iterable[Recipe]) -> Encoding:

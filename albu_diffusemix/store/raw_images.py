@@ -2,7 +2,7 @@
 
 A file is NumPy's `.npy`, format 1.0, of uint8 `(H, W, 3)` in C order: 128 bytes of header, the pixels, and behind them,
 where NumPy does not look, the xxh3-64 of four halves: rows up to H // 2, rows from there, columns up to W // 2, columns
-from there, 8 bytes each, little-endian, each over the half's own bytes in C order. The image's check, in its record and
+from there, 8 bytes each, big-endian, each over the half's own bytes in C order. The image's check, in its record and
 in the index, is the xxh3-64 of header and these four. So each half has a check of its own, and top and bottom, or left
 and right, have all pixels.
 """
@@ -77,7 +77,7 @@ def image_check(encoding: str, data: Data) -> int:
         return int(xxhash.xxh3_64_intdigest(data))
     if _checks_of(_pixels(data)) != data[-_CHECKS:]:
         raise StoreError("its image is damaged: the pixels do not agree with their checks")
-    return _root(data)
+    return _root(bytes(data[:_HEADER]), bytes(data[-_CHECKS:]))
 
 
 def read_box(data: Data, check: int, choose: Callable[[int, int], Box]) -> Pixels:
@@ -92,26 +92,37 @@ def read_box(data: Data, check: int, choose: Callable[[int, int], Box]) -> Pixel
         StoreError: The file is not as it was written.
 
     """
-    pixels = _pixels(data)
-    if _root(data) != check:
+    header, checks = bytes(data[:_HEADER]), bytes(data[-_CHECKS:])
+    height, width = _size_of(header)
+    if (
+        len(data) != _HEADER + height * width * _CHANNELS + _CHECKS
+        or xxhash.xxh3_64_intdigest(header + checks) != check
+    ):
         raise StoreError("its checks are not as written")
-    height, width = pixels.shape[:2]
-    x_min, y_min, x_max, y_max = choose(height, width)
+    pixels = np.ndarray((height, width, _CHANNELS), np.uint8, data, _HEADER)
+    x_min, y_min, x_max, y_max = box = choose(height, width)
     middle, center = height // 2, width // 2
-    top, left, wanted = 0, 0, [0, 1]
     if y_max <= middle:
-        pixels, wanted = pixels[:middle], [0]
-    elif y_min >= middle:
-        pixels, wanted, top = pixels[middle:], [1], middle
-    elif x_max <= center:
-        pixels, wanted = pixels[:, :center], [2]
-    elif x_min >= center:
-        pixels, wanted, left = pixels[:, center:], [3], center
-    copy = pixels.copy()
-    parts = [copy[:middle], copy[middle:]] if len(wanted) > 1 else [copy]
-    if any(_hash(part) != data[_place(number) :][:8] for part, number in zip(parts, wanted, strict=True)):
+        return _from_half(pixels[:middle], 0, checks, box)
+    if y_min >= middle:
+        return _from_half(pixels[middle:], 1, checks, (x_min, y_min - middle, x_max, y_max - middle))
+    if x_max <= center:
+        return _from_half(pixels[:, :center], 2, checks, box)
+    if x_min >= center:
+        return _from_half(pixels[:, center:], 3, checks, (x_min - center, y_min, x_max - center, y_max))
+    return np.concatenate(
+        [
+            _from_half(pixels[:middle], 0, checks, (x_min, y_min, x_max, middle)),
+            _from_half(pixels[middle:], 1, checks, (x_min, 0, x_max, y_max - middle)),
+        ]
+    )
+
+
+def _from_half(half: Pixels, number: int, checks: bytes, box: Box) -> Pixels:
+    copy = half.copy()
+    if xxhash.xxh3_64_digest(copy.data) != checks[8 * number : 8 * number + 8]:
         raise StoreError("its pixels are not as written")
-    return copy[y_min - top : y_max - top, x_min - left : x_max - left]
+    return copy[box[1] : box[3], box[0] : box[2]]
 
 
 def _pixels(data: Data) -> Pixels:
@@ -142,13 +153,8 @@ def _checks_of(pixels: Pixels) -> bytes:
 
 
 def _hash(part: Pixels) -> bytes:
-    return int(xxhash.xxh3_64_intdigest(np.ascontiguousarray(part).data)).to_bytes(8, "little")
+    return bytes(xxhash.xxh3_64_digest(np.ascontiguousarray(part).data))
 
 
-def _place(number: int) -> int:
-    """Where the check of a half stands, from the end of the file."""
-    return 8 * number - _CHECKS
-
-
-def _root(data: Data) -> int:
-    return int(xxhash.xxh3_64_intdigest(bytes(data[:_HEADER]) + bytes(data[-_CHECKS:])))
+def _root(header: bytes, checks: bytes) -> int:
+    return int(xxhash.xxh3_64_intdigest(header + checks))
