@@ -18,7 +18,6 @@ from albu_diffusemix.compare.pipelines import (
     crops_and_flips,
     digest,
     divided_at_normalize,
-    leaves,
     load,
     mixers,
     run_seeded,
@@ -27,6 +26,7 @@ from albu_diffusemix.compare.spec import Arm, Spec
 from albu_diffusemix.compare.training import DivergedError, Progress, Views, batches_of, settled, train
 from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.doctor import examine, summarize
+from albu_diffusemix.pipelines import leaves
 from albu_diffusemix.store import Store
 from albu_diffusemix.text import in_one_line
 
