@@ -1,4 +1,4 @@
-"""The named masks: what is sampled for each, which box of the counterpart it needs, what the hybrid is pieced from."""
+"""The named masks: what is sampled for each, which box of the counterpart it needs, how it makes the hybrid."""
 
 import random
 from abc import ABC, abstractmethod
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from albu_diffusemix import functional
-from albu_diffusemix.functional import Box, Half, Image, Piece
+from albu_diffusemix.functional import Box, Half, Image
+from albu_diffusemix.functional.formats import with_channels_of
 
 __all__ = ["MASKS", "Mask", "MaskParams"]
 
@@ -26,13 +27,17 @@ class Mask(ABC):
         """Return the part of the counterpart that the hybrid needs."""
 
     @abstractmethod
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        """Return what the hybrid consists of: pieces of the image, and of the part of the counterpart for `box`."""
+    def hybrid(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams
+    ) -> Image:
+        """Put the part of the counterpart that `box` names into the image; a new array."""
 
-    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
-        """Put that part of the counterpart into the image."""
-        box = self.box(image.shape[0], image.shape[1], seam_width, params)
-        return functional.join(self.pieces(image, part, box, seam_width, params), np.empty(image.shape, image.dtype))
+    def blended(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams, fractal: Image, alpha: float
+    ) -> Image:
+        """Return the hybrid with the fractal blended in."""
+        hybrid = self.hybrid(image, part, seam_width, params)
+        return functional.fractal_blend(hybrid, with_channels_of(fractal, hybrid), alpha, out=hybrid)
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,18 @@ class _HalfMask(Mask):
         del params
         return functional.half_box(height, width, self.half, seam_width)
 
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        del box, params
-        return functional.half_pieces(image, part, self.half, seam_width)
+    def hybrid(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams
+    ) -> Image:
+        del params
+        return functional.half_concat(image, part, self.half, seam_width)
+
+    def blended(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams, fractal: Image, alpha: float
+    ) -> Image:
+        if fractal.shape != image.shape:
+            return super().blended(image, part, seam_width, params, fractal, alpha)
+        return functional.half_concat_blend(image, part, self.half, fractal, alpha, seam_width)
 
 
 class _CutMixMask(Mask):
@@ -60,22 +74,12 @@ class _CutMixMask(Mask):
         del seam_width
         return functional.cutmix_box(height, width, **params)
 
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        del seam_width, params
-        return functional.cutmix_pieces(image, part, box)
-
-
-class _MixupMask(Mask):
-    def sample(self, rng: random.Random) -> MaskParams:
-        return {"weight": rng.betavariate(1, 1)}
-
-    def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
-        del seam_width, params
-        return (0, 0, width, height)
-
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+    def hybrid(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams
+    ) -> Image:
         del seam_width
-        return [(box, functional.mixup(image, part, **params))]
+        box = functional.cutmix_box(image.shape[0], image.shape[1], **params)
+        return functional.cutmix(image, part, box)
 
 
 class _WholeMask(Mask):
@@ -87,9 +91,22 @@ class _WholeMask(Mask):
         del seam_width, params
         return (0, 0, width, height)
 
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        del image, seam_width, params
-        return [(box, part)]
+    def hybrid(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams
+    ) -> Image:
+        del seam_width, params
+        return np.array(part)
+
+
+class _MixupMask(_WholeMask):
+    def sample(self, rng: random.Random) -> MaskParams:
+        return {"weight": rng.betavariate(1, 1)}
+
+    def hybrid(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams
+    ) -> Image:
+        del seam_width
+        return functional.mixup(image, part, params["weight"])
 
 
 MASKS: dict[str, Mask] = {
