@@ -59,9 +59,7 @@ class _Memory:
         self._held = 0
         self._sources: dict[tuple[int, ...], _Source] = {}
         self._lock = Lock()
-
-    def get(self, key: tuple[int, ...]) -> _Source | None:
-        return self._sources.get(key)
+        self.get = self._sources.get
 
     def put(self, key: tuple[int, ...], source: _Source) -> None:
         source.image.flags.writeable = False
@@ -88,8 +86,8 @@ class FractalLibrary:
     """Fractal images by number, opened when they are first asked for.
 
     Images are remembered as large as they are needed: at the size of the user's images where few sizes come again and
-    again, else as they were read, or halved where all are small. Beyond `memory_bound` the first ones are forgotten. Use
-    `shared_library`, which gives each process one of its own.
+    again, else as they were read, or halved where all sizes are small. Beyond `memory_bound` the first ones are
+    forgotten. Use `shared_library`, which gives each process one of its own.
 
     Args:
         source: "builtin", or a folder of images (BMP, JPEG, PNG, TIFF, WebP; searched with its sub-folders).
@@ -170,7 +168,7 @@ class FractalLibrary:
         return source.image
 
     def _remember(self, index: int, resized: NDArray[np.uint8], source_bytes: int) -> None:
-        """Remember a size that comes again, if all fractals fit at all such sizes, and as they are where others come."""
+        """Remember a size that comes again, if all fractals fit at all such sizes, and whole ones where others come."""
         times = Counter(self._recent_sizes)
         come_again = {size for size, count in times.items() if count > 1}
         others_come = len(come_again) < len(times)

@@ -8,7 +8,9 @@ import numpy as np
 
 from albu_diffusemix import functional
 from albu_diffusemix.functional import Box, Half, Image
+from albu_diffusemix.functional.boxes import half_places
 from albu_diffusemix.functional.formats import with_channels_of
+from albu_diffusemix.functional.hybrids import joined, joined_and_blended
 
 __all__ = ["MASKS", "Mask", "MaskParams"]
 
@@ -27,9 +29,7 @@ class Mask(ABC):
         """Return the part of the counterpart that the hybrid needs."""
 
     @abstractmethod
-    def hybrid(
-        self, image: Image, part: Image, seam_width: float, params: MaskParams
-    ) -> Image:
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         """Put the part of the counterpart that `box` names into the image; a new array."""
 
     def blended(
@@ -50,20 +50,19 @@ class _HalfMask(Mask):
 
     def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
         del params
-        return functional.half_box(height, width, self.half, seam_width)
+        return half_places(height, width, self.half, seam_width).part
 
-    def hybrid(
-        self, image: Image, part: Image, seam_width: float, params: MaskParams
-    ) -> Image:
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         del params
-        return functional.half_concat(image, part, self.half, seam_width)
+        return joined(half_places(image.shape[0], image.shape[1], self.half, seam_width), image, part)
 
     def blended(
         self, image: Image, part: Image, seam_width: float, params: MaskParams, fractal: Image, alpha: float
     ) -> Image:
         if fractal.shape != image.shape:
             return super().blended(image, part, seam_width, params, fractal, alpha)
-        return functional.half_concat_blend(image, part, self.half, fractal, alpha, seam_width)
+        places = half_places(image.shape[0], image.shape[1], self.half, seam_width)
+        return joined_and_blended(places, image, part, fractal, alpha)
 
 
 class _CutMixMask(Mask):
@@ -74,9 +73,7 @@ class _CutMixMask(Mask):
         del seam_width
         return functional.cutmix_box(height, width, **params)
 
-    def hybrid(
-        self, image: Image, part: Image, seam_width: float, params: MaskParams
-    ) -> Image:
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         del seam_width
         box = functional.cutmix_box(image.shape[0], image.shape[1], **params)
         return functional.cutmix(image, part, box)
@@ -91,10 +88,8 @@ class _WholeMask(Mask):
         del seam_width, params
         return (0, 0, width, height)
 
-    def hybrid(
-        self, image: Image, part: Image, seam_width: float, params: MaskParams
-    ) -> Image:
-        del seam_width, params
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
+        del image, seam_width, params
         return np.array(part)
 
 
@@ -102,9 +97,7 @@ class _MixupMask(_WholeMask):
     def sample(self, rng: random.Random) -> MaskParams:
         return {"weight": rng.betavariate(1, 1)}
 
-    def hybrid(
-        self, image: Image, part: Image, seam_width: float, params: MaskParams
-    ) -> Image:
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         del seam_width
         return functional.mixup(image, part, params["weight"])
 

@@ -6,7 +6,7 @@ from typing import Any
 from albu_diffusemix._host import ImageOnlyTransform
 from albu_diffusemix.arguments import BlendArguments, ConcatArguments
 from albu_diffusemix.backends import BackendSpec
-from albu_diffusemix.fractals import BUILTIN
+from albu_diffusemix.fractals import BUILTIN, shared_library
 from albu_diffusemix.functional import HALVES, Image, fractal_blend
 from albu_diffusemix.functional.formats import with_channels_of
 from albu_diffusemix.masks import MASKS
@@ -157,8 +157,12 @@ class FractalBlend(FractalMixin, BaseMix, ImageOnlyTransform):
         return self.applied_fractal(params)
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        alpha = params["alpha"]
-        return [fractal_blend(image, with_channels_of(self.fractal(image, params), image), alpha) for image in images]
+        library, index, alpha = shared_library(self.fractals), params["fractal_index"], params["alpha"]
+        fractals = [library.get(index, image.shape[0], image.shape[1]) for image in images]
+        return [
+            fractal_blend(image, with_channels_of(fractal, image), alpha)
+            for image, fractal in zip(images, fractals, strict=True)
+        ]
 
 
 class DiffuseMix(CounterpartMixin, FractalMixin, BaseMix, ImageOnlyTransform):
@@ -243,10 +247,12 @@ class DiffuseMix(CounterpartMixin, FractalMixin, BaseMix, ImageOnlyTransform):
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
         mask, seam_width, mask_params = MASKS[params["mask_type"]], self.seam_width, params["mask_params"]
-        alpha = params["alpha"]
-        return [
-            image
-            if part is None
-            else mask.blended(image, part, seam_width, mask_params, self.fractal(image, params), alpha)
-            for image, part in zip(images, self.parts(images, params), strict=True)
-        ]
+        library, index, alpha = shared_library(self.fractals), params["fractal_index"], params["alpha"]
+        mixed = []
+        for image, part in zip(images, self.parts(images, params), strict=True):
+            if part is None:
+                mixed.append(image)
+                continue
+            fractal = library.get(index, image.shape[0], image.shape[1])
+            mixed.append(mask.blended(image, part, seam_width, mask_params, fractal, alpha))
+        return mixed

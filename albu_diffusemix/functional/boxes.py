@@ -110,7 +110,7 @@ def half_places(height: int, width: int, mask_type: Half, seam_width: float) -> 
     height, width = int(height), int(width)  # what is kept must not depend on who asked first
     across = mask_type in ("left", "right")
     side = width if across else height
-    length = int(round(seam_width * side))
+    length = round(float(seam_width) * side)
     start = side // 2 - length // 2
     end = start + length
 

@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RGB_CHANNELS", "Image", "check_image", "format_of", "match_format", "prepare_image", "to_rgb", "with_channels_of"]
+__all__ = [
+    "RGB_CHANNELS",
+    "Image",
+    "check_image",
+    "format_of",
+    "match_format",
+    "prepare_image",
+    "to_rgb",
+    "with_channels_of",
+]
 
 Image: TypeAlias = NDArray[Any]
 

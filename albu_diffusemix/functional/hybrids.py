@@ -42,15 +42,7 @@ def half_concat(image: Image, counterpart: Image, mask_type: Half, seam_width: f
 
     """
     places = half_places(image.shape[0], image.shape[1], mask_type, seam_width)
-    part = _part_of(counterpart, image, places.part)
-    hybrid = np.empty(image.shape, image.dtype)
-    if places.pure:
-        crop(hybrid, places.pure)[...] = _within(part, places.part, places.pure) if places.seam else part
-    if places.rest:
-        crop(hybrid, places.rest)[...] = crop(image, places.rest)
-    if places.seam:
-        crop(hybrid, places.seam)[...] = _mixed_at(places.seam, places, image, part)
-    return hybrid
+    return joined(places, image, _part_of(counterpart, image, places.part))
 
 
 def half_concat_blend(
@@ -88,14 +80,35 @@ def half_concat_blend(
 
     """
     places = half_places(image.shape[0], image.shape[1], mask_type, seam_width)
-    if places.across or places.seam or fractal.shape != image.shape:
-        hybrid = half_concat(image, counterpart, mask_type, seam_width)
-        return fractal_blend(hybrid, fractal, alpha, out=hybrid)
-    mixed, part = np.empty(image.shape, image.dtype), _part_of(counterpart, image, places.part)
+    return joined_and_blended(places, image, _part_of(counterpart, image, places.part), fractal, alpha)
+
+
+def joined(places: HalfPlaces, image: Image, part: Image) -> Image:
+    """Do what `half_concat` does, with the part of the counterpart that belongs to these places."""
+    hybrid = np.empty(image.shape, image.dtype)
     if places.pure:
-        fractal_blend(part, crop(fractal, places.pure), alpha, out=crop(mixed, places.pure))
+        x_min, y_min, x_max, y_max = places.pure
+        hybrid[y_min:y_max, x_min:x_max] = _within(part, places.part, places.pure) if places.seam else part
     if places.rest:
-        fractal_blend(crop(image, places.rest), crop(fractal, places.rest), alpha, out=crop(mixed, places.rest))
+        x_min, y_min, x_max, y_max = places.rest
+        hybrid[y_min:y_max, x_min:x_max] = image[y_min:y_max, x_min:x_max]
+    if places.seam:
+        crop(hybrid, places.seam)[...] = _mixed_at(places.seam, places, image, part)
+    return hybrid
+
+
+def joined_and_blended(places: HalfPlaces, image: Image, part: Image, fractal: Image, alpha: float) -> Image:
+    """Do what `half_concat_blend` does, with the part of the counterpart that belongs to these places."""
+    if places.across or places.seam or fractal.shape != image.shape:
+        hybrid = joined(places, image, part)
+        return fractal_blend(hybrid, fractal, alpha, hybrid)
+    mixed = np.empty(image.shape, image.dtype)
+    if places.pure:
+        _, first, _, last = places.pure
+        fractal_blend(part, fractal[first:last], alpha, mixed[first:last])
+    if places.rest:
+        _, first, _, last = places.rest
+        fractal_blend(image[first:last], fractal[first:last], alpha, mixed[first:last])
     return mixed
 
 
