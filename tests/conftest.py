@@ -33,6 +33,7 @@ ANY_HOST = {
     "test_diffusion_benchmark",
     "test_fractal_assets",
     "test_fractals",
+    "test_raw_stores",
     "test_generate_balance",
     "test_generate_beginnings",
     "test_generate_changed",

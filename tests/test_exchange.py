@@ -194,10 +194,17 @@ def test_files_of_another_encoding_are_encoded_again_and_can_be_cut(data, tmp_pa
     path = negative(data, "class0/000.png", tmp_path / "made/class0/000.png/snowy.png")
     bring(tmp_path / "made", tmp_path / "new.dm", data)
     [(*_, image)] = content(tmp_path / "new.dm").values()
+    assert image == jpeg.encode(read_image(path), sampling="4:2:0")
+    bring(tmp_path / "made", tmp_path / "full.dm", data, "--encoding", "jpeg444")
+    [(*_, image)] = content(tmp_path / "full.dm").values()
     assert image == jpeg.encode(read_image(path))
     bring(tmp_path / "made", tmp_path / "png.dm", data, "--encoding", "png")
     [(*_, image)] = content(tmp_path / "png.dm").values()
     assert image == path.read_bytes()
+    negative(data, "class1/001.png", tmp_path / "made/class1/001.png/snowy.png")
+    assert bring(tmp_path / "made", tmp_path / "full.dm", data) == 0  # goes on as it was begun
+    assert len(content(tmp_path / "full.dm")) == 2
+    assert Store.open(tmp_path / "full.dm").mixed == ()
 
 
 def test_a_jpeg_that_exif_turns_is_stored_upright(data, tmp_path):

@@ -22,6 +22,7 @@ from albu_diffusemix.generate import (
     describe_size,
     estimate_cost,
     make_plan,
+    memory_size,
     run,
 )
 from albu_diffusemix.image_decoding import check_color, describe_remarks
@@ -33,6 +34,7 @@ __all__ = ["add_commands"]
 
 _COLORS = {"white": "#ffffff", "black": "#000000", "gray": "#808080"}
 _SHOWN = 100  # characters of a long argument
+_RAW_TO_JPEG = 8  # bytes of raw images to those of JPEG
 _MOST_REPLACED = 20  # prompts; with the class in them there may be thousands
 _NEW = ResolvedOptions
 """Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
@@ -71,7 +73,12 @@ def add_commands(commands: Any) -> None:
     )
     variants.add_argument("--all-prompts", action="store_true", help="one counterpart for each image and prompt")
     generate.add_argument("--size", type=positive, help=f"shorter side of the counterparts in pixels ({_NEW.size})")
-    generate.add_argument("--encoding", choices=list(ENCODINGS), help=f"format of the image files ({_NEW.encoding})")
+    generate.add_argument(
+        "--encoding",
+        choices=list(ENCODINGS),
+        help="format of the image files: JPEG with one color for four pixels, JPEG with a color for each, raw pixels "
+        f"(eight times the bytes, fastest to train from), PNG or WebP ({_NEW.encoding})",
+    )
     generate.add_argument(
         "--shard",
         type=_shard,
@@ -275,6 +282,18 @@ def _describe_replaced(replaced: list[tuple[str, str]]) -> Iterator[str]:
         yield f"{len(replaced) - _MOST_REPLACED:,} more prompts were drawn as the nearest that the backend knows"
 
 
+def _describe_memory(plan: Plan, size: float) -> Iterator[str]:
+    """Raw counterparts are fast only where they need not come from the disk at every epoch."""
+    memory = memory_size()
+    if plan.options.encoding != "raw" or not memory:
+        return
+    smaller = f"they do not fit; --encoding jpeg takes about {describe_size(size / _RAW_TO_JPEG)}"
+    yield (
+        "Memory: raw counterparts are read fast while all of them fit into it; this machine has "
+        f"{describe_size(memory)}: {'they fit' if size < memory else smaller}"
+    )
+
+
 def _print_cost(plan: Plan) -> None:
     if not plan.pending:
         return
@@ -287,5 +306,6 @@ def _print_cost(plan: Plan) -> None:
     say(
         f"Time: {describe_duration(cost.seconds)} in one worker{several}",
         f"Size: {describe_size(cost.size)}",
+        *_describe_memory(plan, cost.size),
         f"Measured on {cost.measured} counterparts{failed}; nothing was written.",
     )

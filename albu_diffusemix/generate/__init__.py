@@ -14,7 +14,7 @@ from importlib import metadata
 from albu_diffusemix.datasets import Selection, find_sources
 from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
-from albu_diffusemix.generate.estimate import Estimate, estimate_cost
+from albu_diffusemix.generate.estimate import Estimate, estimate_cost, memory_size
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.job import OpenJob, open_job
 from albu_diffusemix.generate.local_engine import run_workers
@@ -47,6 +47,7 @@ __all__ = [
     "describe_size",
     "estimate_cost",
     "make_plan",
+    "memory_size",
     "run",
     "stop_on_signals",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.recipe import Recipe
 from albu_diffusemix.text import printable
 
@@ -27,8 +28,9 @@ Images made once by `albu-diffusemix generate`, to be mixed into training images
 DiffuseMix(backend={{"name": "precomputed", "store": "{name}"}}, p=0.5)
 ```
 
-The parts are plain WebDataset tars: `<source>/<variant>.jpg` with a `.json` beside it that names the source, the prompt
-and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open them.
+The parts are plain WebDataset tars: `<source>/<variant>.{ending}` with a `.json` beside it that names the source, the
+prompt and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open
+them.{raw}
 {picture}
 ## How it was made
 
@@ -55,8 +57,14 @@ def write_readme(root: Path, made: Sequence[Recipe], text: str, picture: bytes) 
             write_atomically(root / f"contact-sheet.{ending}", lambda file: file.write(picture))
     blocks = [f"```json\n{json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)}\n```" for recipe in made]
     listed = "\n\nand, later, some of them:\n\n".join(blocks)
+    encodings = [recipe.encoding.get("format", "jpg") for recipe in made]
     page = _README.format(
-        name=printable(root.name), picture=link, recipes=listed, text=f"\n{text.strip()}\n" if text else ""
+        ending=encodings[0],
+        raw=" Files `.npy` are arrays of uint8, height x width x RGB." if RAW in encodings else "",
+        name=printable(root.name),
+        picture=link,
+        recipes=listed,
+        text=f"\n{text.strip()}\n" if text else "",
     )
     with explained("write", root / "README.md"):
         write_atomically(root / "README.md", lambda file: file.write(page.encode()))
