@@ -49,6 +49,7 @@ ANY_HOST = {
     "test_generate_openings",
     "test_generate_ray",
     "test_image_decoding",
+    "test_images_api",
     "test_index",
     "test_jpeg",
     "test_onnx",

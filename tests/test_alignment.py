@@ -205,7 +205,11 @@ def test_a_change_that_comes_only_at_the_third_read_is_found(tmp_path, encoding,
     entry = Entry("1.jpg", IMAGE, counterpart_of(IMAGE, 48, 64, encoding))
     store = precomputed(make_store(tmp_path / "store", entry, encoding=encoding))
     reads = iter([lambda image: image, lambda image: image, change])
-    pipeline = A.Compose([Before(lambda image: next(reads)(image)), DiffuseMix(store, p=1)], seed=7)
+
+    def read(image):
+        return next(reads)(image)
+
+    pipeline = A.Compose([Before(read), DiffuseMix(store, p=1)], seed=7)
     for _ in range(2):
         pipeline(image=IMAGE, diffusemix_metadata={"key": "1.jpg"})
     with pytest.raises(ValueError, match=said):
