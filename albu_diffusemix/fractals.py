@@ -1,7 +1,7 @@
 """The fractals to blend in: open a library, resize its images, remember them within a memory bound."""
 
 import os
-from collections import Counter, deque
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -19,8 +19,8 @@ BUILTIN = "builtin"
 MEMORY_BOUND = 80 * 2**20
 """Bytes that a library remembers, in each process: the 100 built-in fractals take 79 MB as they are."""
 
-RECENT_SIZES = 16
-"""Sizes of images that a library keeps in mind, to tell those that come again."""
+MOST_SIZES = 16
+"""Sizes of images that a library tells apart; where there are more, it remembers no fractal at any of them."""
 
 _shared: dict[tuple[int, str], "FractalLibrary"] = {}
 
@@ -112,7 +112,7 @@ class FractalLibrary:
         self._paths = _builtin_paths() if source == BUILTIN else _folder_paths(source)
         self._memory_bound = memory_bound
         self._memory = _Memory(memory_bound)
-        self._recent_sizes: deque[tuple[int, ...]] = deque(maxlen=RECENT_SIZES)
+        self._times: Counter[tuple[int, int]] = Counter()
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -151,11 +151,12 @@ class FractalLibrary:
     def _resized(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
         if not 0 <= index < len(self._paths):
             raise ValueError(f"fractal_index must lie in [0, {len(self)}) for fractals {self.source!r}; got {index}")
-        self._recent_sizes.append((height, width))
+        if len(self._times) <= MOST_SIZES:
+            self._times[height, width] += 1
         source = self._source(index, height, width)
         resized = source if source.shape[:2] == (height, width) else _interpolated(source, height, width)
         resized.flags.writeable = False
-        self._remember(index, resized, source.nbytes)
+        self._remember(index, resized)
         return resized
 
     def _source(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -167,16 +168,16 @@ class FractalLibrary:
         self._memory.put((index,), source)
         return source.image
 
-    def _remember(self, index: int, resized: NDArray[np.uint8], source_bytes: int) -> None:
+    def _remember(self, index: int, resized: NDArray[np.uint8]) -> None:
         """Remember a size that comes again, if all fractals fit at all such sizes, and whole ones where others come."""
-        times = Counter(self._recent_sizes)
-        come_again = {size for size, count in times.items() if count > 1}
-        others_come = len(come_again) < len(times)
-        bytes_each = sum(height * width * 3 for height, width in come_again) + others_come * source_bytes
-        if resized.shape[:2] not in come_again or bytes_each * len(self) > self._memory_bound:
+        times = list(self._times.items())
+        come_again = {size for size, count in times if count > 1}
+        bytes_each = sum(height * width * 3 for height, width in come_again)
+        fits = len(times) <= MOST_SIZES and bytes_each * len(self) <= self._memory_bound
+        if resized.shape[:2] not in come_again or not fits:
             return
         self._memory.put((index, *resized.shape[:2]), _Source(resized, None))
-        if not others_come:
+        if len(come_again) == len(times):
             self._memory.forget((index,))
 
 

@@ -108,13 +108,21 @@ def test_a_fractal_that_was_held_halved_is_read_again_for_a_larger_image(fractal
     assert held(library) == 40 * 30 * 3
 
 
-@pytest.mark.parametrize("sizes", [[(20, side) for side in range(1, 31)], [(200, 200), (20, 20)] * 30])
-def test_no_fractal_is_read_twice_where_sizes_vary_and_large_ones_come_again(fractals, monkeypatch, sizes):
+ONCE = [(20, side) for side in range(1, 31)]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [ONCE, [(200, 200), (20, 20)] * 15, [size for once in ONCE for size in (once, (25, 25))]],
+    ids=["none twice", "large ones", "one that comes again among others"],
+)
+def test_fractals_are_read_no_more_where_sizes_vary(fractals, monkeypatch, sizes):
     library, read = FractalLibrary(fractals, memory_bound=3 * 40 * 30 * 3), decodes(monkeypatch)
-    library.get(1, 40, 30)
-    for size in sizes:
-        library.get(1, *size)
-    assert len(read) == 1
+    for turn in range(2):
+        read.clear()
+        for number, size in enumerate([(40, 30), *sizes]):
+            library.get(number % 3, *size)
+        assert not (turn and read)
 
 
 def test_memory_stays_within_its_bound_and_the_oldest_is_forgotten(fractals):
