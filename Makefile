@@ -88,7 +88,7 @@ bench-full: $(VENV)/.dev ## The same with all sizes and more rounds (about 18 mi
 	$(call measure,build/bench-full,--scale full)
 
 plots: $(VENV)/.dev ## Write the figures of the last bench into the documentation, as tables and plots
-	$(BIN)/python -m benchmarks.tables build/bench docs/performance.md docs/scaling.md benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.tables build/bench README.md docs/performance.md docs/scaling.md benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.plots build/bench docs/pictures
 
 evidence: $(VENV)/.dev ## Compare on small real photographs and digits what is missing, and write docs/evidence.md (an hour or two)
