@@ -3,8 +3,9 @@
 Nothing uses it unless asked to; it needs torch and transformers, and the weights of a CLIP model.
 """
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +171,26 @@ def load_model(
     options = {} if source != model_id else {"revision": revision}
     image_processors: Any = transformers.AutoImageProcessor
     try:
-        model, found = getattr(transformers, kind).from_pretrained(source, output_loading_info=True, **options)
-        processor = image_processors.from_pretrained(source, backend="pil", **options)
+        with _quiet(transformers.utils.logging):
+            model, found = getattr(transformers, kind).from_pretrained(source, output_loading_info=True, **options)
+            processor = image_processors.from_pretrained(source, backend="pil", **options)
     except (OSError, ValueError, ImportError) as error:
         raise ValueError(_how_to_get(model_id, in_one_line(error))) from error
     return model.eval().to(chosen), processor, sorted(found["missing_keys"])
+
+
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Keep bars and reports of the loading off the terminal: what is wrong is an error or in the answer."""
+    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def _source(model_id: str, revision: str | None) -> str:

@@ -107,7 +107,12 @@ def _add_choose(commands: Any) -> None:
     choose.add_argument(
         "--keep-best", type=float, default=1.0, metavar="SHARE", help="share of these that stays, such as 0.8 (all)"
     )
-    choose.add_argument("--by", default="", metavar="FIGURE", help="figure by which the best are found, the greatest")
+    choose.add_argument(
+        "--by",
+        default="",
+        metavar="FIGURE",
+        help="figure by which the best are found: the greatest, or with --by=-FIGURE the least",
+    )
     choose.add_argument("--per", choices=list(GROUPS), help="take that share of each class or prompt (of all)")
     choose.add_argument("--dry-run", action="store_true", help="print what would go, and write nothing")
     choose.add_argument("--undo", action="store_true", help="bring back all that was rejected by rules")
@@ -172,10 +177,10 @@ def _choose(options: argparse.Namespace) -> int:
     choice = undo_rules(store) if options.undo else apply_rule(store, rule)
     say(*_describe(choice))
     if choice.emptied and not (options.force or options.dry_run):
-        some = ", ".join(map(repr, choice.emptied[:_SHOWN]))
+        some = f"{len(choice.emptied):,} of {len(choice.groups['class']):,} classes"
         raise ValueError(
-            f"{len(choice.emptied):,} classes would lose all their counterparts, such as {some}: "
-            "give a wider rule, or --force; nothing was written"
+            f"{some} would lose all their counterparts, such as {choice.emptied[0]!r}: give a wider rule, or --force; "
+            "nothing was written"
         )
     if options.dry_run:
         say("Nothing was written.")
@@ -191,7 +196,7 @@ def _describe(choice: Choice) -> list[str]:
     lines = [f"Counterparts: {total:,}; {changes}; {rejected:,} ({share:.1f} %) are rejected then"]
     if choice.unscored:
         lines.append(
-            f"{choice.unscored:,} stay as they are for want of a figure: `albu-diffusemix score` measures them"
+            f"{choice.unscored:,} stay as they are: they lack a figure, which `albu-diffusemix score` measures"
         )
     if choice.by_person:
         lines.append(f"{choice.by_person:,} stay as a person decided")

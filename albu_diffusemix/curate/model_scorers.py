@@ -100,7 +100,7 @@ class ClipScorer(EmbeddingScorer):
             raise ValueError(f"model {options.model!r} ({type(self._model).__name__}) is not a CLIP model")
         self.figures = {"image": "float64", **({"text": "float64"} if options.text else {})}
         self._text = _check_text(options.text)
-        self._tokenizer = self._load_tokenizer() if options.text else None
+        self._tokenizer: Any = self._load_tokenizer() if options.text else None
         self._embed_text = functools.lru_cache(1024)(self._embedded)
 
     def prepare(self, view: View) -> Sequence[tuple[Any, ...]]:
@@ -122,11 +122,13 @@ class ClipScorer(EmbeddingScorer):
 
         name = self._options.model or self.default
         try:
-            return transformers.AutoTokenizer.from_pretrained(name, revision=self._options.revision)
+            tokenizer: Any = transformers.AutoTokenizer.from_pretrained(name, revision=self._options.revision)
+            if len(tokenizer) <= len(tokenizer.all_special_tokens):  # where files are missing, it knows no words
+                raise ValueError("the files of its words are missing")  # noqa: TRY301  as what it raises itself
         except (OSError, ValueError, ImportError) as error:
-            raise ValueError(
-                f"the tokenizer of {name!r} cannot be loaded: {in_one_line(error).rstrip('.')}; --text '' does without"
-            ) from error
+            reason = in_one_line(error).rstrip(".")
+            raise ValueError(f"the tokenizer of {name!r} cannot be loaded: {reason}; --text '' does without") from error
+        return tokenizer
 
     def _embedded(self, text: str) -> torch.Tensor:
         tokens = self._tokenizer([text], return_tensors="pt", padding="max_length", truncation=True)
@@ -165,8 +167,8 @@ class ClassifierScorer:
         self.batch_size = options.batch_size
         self._classifier = _load_classifier(options)
         self._outputs = match_outputs(labels, self._classifier.outputs, label_map)
-        matched = json.dumps([self._classifier.fingerprint, self._outputs])
-        self.fingerprint = f"{self._classifier.fingerprint}-{xxhash.xxh3_64_hexdigest(matched)}"
+        matched = xxhash.xxh3_64_hexdigest(json.dumps(self._outputs).encode())
+        self.fingerprint = f"{self._classifier.fingerprint}-{matched}"
 
     def prepare(self, view: View) -> Sequence[tuple[Any, ...]]:
         """Return the pixels as the model takes them, and the label."""

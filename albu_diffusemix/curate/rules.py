@@ -185,5 +185,5 @@ def _choose(store: Store, rule: str, rows: Iterator[tuple[Any, ...]]) -> Choice:
         name: {value: (gone, total) for value, (gone, total) in sorted(group.items())} for name, group in groups.items()
     }
     emptied = [label for label, (gone, total) in after["class"].items() if gone == total and label in before]
-    figures = (counts[name] for name in ("total", "goes", "returns", "unscored", "by_person"))
-    return Choice(verdicts, *figures, after, emptied)
+    names = ("total", "goes", "returns", "unscored", "by_person")
+    return Choice(verdicts, **{name: counts[name] for name in names}, groups=after, emptied=emptied)
