@@ -29,6 +29,7 @@ ANY_HOST = {
     "test_batches",
     "test_benchmarks",
     "test_campaign",
+    "test_choices",
     "test_clip_filter",
     "test_datasets_hugging_face",
     "test_datasets_lists",
