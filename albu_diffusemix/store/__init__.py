@@ -289,6 +289,10 @@ class Store:
         """Yield all counterparts in the order of their bytes on disk, for an export."""
         return (record for record in self._now.catalog.records() if not record.failed)
 
+    def kept_records(self) -> Iterator[Record]:
+        """Yield the counterparts that are not rejected, in the order of their bytes on disk."""
+        return (record for record in self.records() if not self.is_rejected(record))
+
     rows = records  # another name, for scripts that treat a store as a table
 
     def failures(self) -> Iterator[Record]:

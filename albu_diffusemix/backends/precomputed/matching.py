@@ -36,8 +36,8 @@ class Match(NamedTuple):
 
     Attributes:
         records: The counterparts, ordered by key and variant.
-        missing: Where there are no records: whether the store has none for that image and prompt. Otherwise it has, but
-            they were made from other pixels.
+        missing: Where there are no records: whether the store has none for that image and prompt, or all of them are
+            rejected. Otherwise it has some, but they were made from other pixels.
 
     """
 
@@ -70,6 +70,8 @@ def find(
     prompt: str | None,
     on_mismatch: Mismatch = "error",
     variant: str | None = None,
+    *,
+    choices: bool = True,
 ) -> Match:
     """Look up an image: by its key, or by its pixels where it has no key.
 
@@ -81,12 +83,14 @@ def find(
         on_mismatch: What a hit by key with other pixels is. "error": no match. "stretch": a match, unless the image
             is the source itself flipped, turned or BGR, or has the source's height and width exchanged.
         variant: The only variant to look for; None takes all.
+        choices: Whether what is rejected is not found.
 
     Raises:
         StoreError: The key is not valid, or the store is damaged.
 
     """
     records = _wanted(_records(store, image, key), prompt, variant)
+    records = store.kept(records) if choices else records
     if key is None or not records:
         return Match(records, missing=not records)
     fitting = _same(records, image)
@@ -101,11 +105,13 @@ class Explainer:
 
     Args:
         store: Where it looked.
+        choices: Whether what is rejected was not found.
 
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, choices: bool = True) -> None:
         self._store = store
+        self._choices = choices
 
     def explain(self, image: Pixels, key: str | None, prompt: str | None = None, variant: str | None = None) -> Cause:
         """Return the cause for one image; the arguments are those of `find`.
@@ -115,9 +121,12 @@ class Explainer:
 
         """
         records = _records(self._store, image, key)
+        wanted = _wanted(records, prompt, variant)
+        if wanted and self._choices and not self._store.kept(wanted):
+            return _rejected(wanted)
         if records and not _wanted(records, prompt, None):
             return _other_prompts(records, prompt)
-        if records and not _wanted(records, prompt, variant):
+        if records and not wanted:
             return _other_variants(records, variant)
         if records:
             by_pixels = self._store.variants_by_pixels(Source.of(image).pixels)
@@ -222,6 +231,14 @@ def _same(records: list[Record], image: Pixels) -> list[Record]:
 def _is_misaligned(image: Pixels, source: Source) -> bool:
     """Return whether a counterpart of this source is misaligned, as far as that shows without the source."""
     return is_sideways(image, source) or change_of(image, source) is not None
+
+
+def _rejected(records: list[Record]) -> Cause:
+    return Cause(
+        "its counterparts are rejected",
+        ", ".join(repr(record.variant) for record in records),
+        "`albu-diffusemix reject --undo` brings them back, generate --replace-rejected makes others in their place",
+    )
 
 
 def _changed(change: Change) -> Cause:
