@@ -58,6 +58,9 @@ ADDED_MEMORY = Line(AT_MOST, 50)
 JOB = Line(AT_LEAST, 0.8)
 """Images a second of the job with a free backend against bare decode, resize and encode."""
 
+SCORING = Line(AT_LEAST, 0.8)
+"""Counterparts a second that a free scorer measures against a bare loop that reads and decodes the same images."""
+
 OPEN = Line(AT_MOST, 20)
 """Milliseconds to open a store of a million entries."""
 

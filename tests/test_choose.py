@@ -165,6 +165,8 @@ def test_choices_are_written_beside_the_figures(store, tmp_path):
     choose(store, "--where", "toy_figure > 1")
     Store.open(store).choose([Verdict(*IDS[5], "accept", "fine")])
     assert main(["scores", str(store), "-o", str(tmp_path / "s.csv")]) == 0
+    assert main(["reject", str(store), "--from", str(tmp_path / "s.csv")]) == 0
+    assert rejected(store) == {IDS[0]}  # those that nobody decided on are passed over
     rows = read_csv(tmp_path / "s.csv")
     assert [(row["verdict"], row["reason"], row["rule"]) for row in rows if row["verdict"]] == [
         ("reject", "", "toy_figure > 1"),

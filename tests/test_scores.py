@@ -60,7 +60,7 @@ def test_color_moves_without_luma_when_hues_are_exchanged():
 def test_a_source_is_compared_at_the_size_of_its_counterpart():
     small = cv2.resize(CAT, (64, 48), interpolation=cv2.INTER_AREA)
     assert measured(PixelScorer(), CAT, small) == {"luma": 0, "color": 0}
-    assert measured(EdgeScorer(), CAT, small)["whole"] == pytest.approx(1)
+    assert measured(EdgeScorer(), CAT, small)["whole"] == pytest.approx(1, abs=1e-3)
 
 
 def test_edges_agree_with_those_of_the_negative_and_not_with_those_of_a_flip_or_of_noise():

@@ -16,6 +16,7 @@ __all__ = ["EdgeScorer", "PixelScorer"]
 Region = tuple[slice, slice] | NDArray[np.bool_]
 
 _BLUR = 0.01  # of the shorter side: edges that moved by less still agree
+_SHORTER_SIDE = 128
 _MARGIN = 0.02  # of a side: the outline of a thing lies at the edge of its box
 _FEWEST_PIXELS = 64
 _IGNORED = 255  # what masks with several classes have where nobody knows
@@ -33,7 +34,7 @@ class PixelScorer:
 
     def prepare(self, view: View) -> Sequence[Figures]:
         """Measure: it is the decoding's thread that has time for it."""
-        return [_distances(_fitted(view.image, image), image) for _, image in view.counterparts]
+        return [_distances(_fitted(view.image, image.shape[:2]), image) for _, image in view.counterparts]
 
     def score(self, prepared: Sequence[Figures]) -> list[Figures]:
         """Return what was measured."""
@@ -54,9 +55,10 @@ class EdgeScorer:
     def prepare(self, view: View) -> Sequence[Figures]:
         """Measure: it is the decoding's thread that has time for it."""
         mask = None if view.source.mask is None else read_mask(Path(view.source.mask))
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (view.image, *(c for _, c in view.counterparts))]
         return [
-            _agreements(_edges(_fitted(view.image, image)), _edges(image), view.source.boxes or (), mask)
-            for _, image in view.counterparts
+            _agreements(*_edges_of_both(grey[0], counterpart), view.source.boxes or (), mask)
+            for counterpart in grey[1:]
         ]
 
     def score(self, prepared: Sequence[Figures]) -> list[Figures]:
@@ -64,11 +66,12 @@ class EdgeScorer:
         return list(prepared)
 
 
-def _fitted(image: NDArray[np.uint8], counterpart: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = counterpart.shape[:2]
-    if image.shape[:2] == (height, width):
+def _fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image at a size, height and width; areas cost four times as much, and bilinear takes two pixels."""
+    if image.shape[:2] == size:
         return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    interpolation = cv2.INTER_AREA if image.shape[0] >= 2 * size[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=interpolation), np.uint8)
 
 
 def _distances(source: NDArray[np.uint8], counterpart: NDArray[np.uint8]) -> Figures:
@@ -77,8 +80,14 @@ def _distances(source: NDArray[np.uint8], counterpart: NDArray[np.uint8]) -> Fig
     return luma / 255, (red + blue) / 510
 
 
-def _edges(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+def _edges_of_both(source: NDArray[np.uint8], counterpart: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Return the strengths of the edges of two grey images, at one size that is small enough to be quick."""
+    scale = min(1.0, _SHORTER_SIDE / min(counterpart.shape))
+    height, width = (max(1, round(scale * side)) for side in counterpart.shape)
+    return [_edges(_fitted(image, (height, width))) for image in (source, counterpart)]
+
+
+def _edges(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     across, down = (cv2.Sobel(grey, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
     return np.asarray(cv2.GaussianBlur(cv2.magnitude(across, down), (0, 0), max(1.0, _BLUR * min(grey.shape))))
 

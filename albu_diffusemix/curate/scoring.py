@@ -168,8 +168,7 @@ def _looked_at(plan: ScorePlan, stop: threading.Event) -> Iterator[_Looked]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(2, min(_MOST_THREADS, cores))
     with Readers(threads) as readers:
-        look, give_up = partial(_look, plan), _give_up
-        for group in read_ahead(readers, plan.sources, look, give_up, 4 * threads, stop):
+        for group in read_ahead(readers, plan.sources, partial(_look, plan), _give_up, 4 * threads, stop):
             yield from group or ()
 
 

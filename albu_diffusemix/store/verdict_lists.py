@@ -1,7 +1,8 @@
 """Lists of verdicts that people and other tools write: `.jsonl`, an object on each line, or `.csv` with a first line.
 
-`key` must be there. `variant` left out means all counterparts of the key; `verdict` left out means "reject". `reason`,
-`rule` and `check` are taken as they are, all else is passed over: a verdict's time is when it comes into the store.
+`key` must be there. `variant` left out means all counterparts of the key; `verdict` left out means "reject", but an
+empty cell of that column passes over the line, as in a table of `albu-diffusemix scores -o`. `reason`, `rule` and
+`check` are taken as they are, all else is passed over: a verdict's time is when it comes into the store.
 """
 
 import csv
@@ -48,7 +49,8 @@ def read_list(path: Path) -> Iterator[tuple[str, Verdict | str]]:
     text = read_text(path)
     lines = _csv_lines(path, text) if path.suffix.lower() == ".csv" else enumerate(text.split("\n"), 1)
     for number, line in lines:
-        if line and line != "\r":
+        undecided = isinstance(line, dict) and line.get("verdict") == ""  # as in a table of all counterparts
+        if line and line != "\r" and not undecided:
             yield f"{str(path)!r} line {number}", _verdict(line)
 
 
