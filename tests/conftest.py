@@ -31,6 +31,7 @@ ANY_HOST = {
     "test_diffusers_errors",
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",
+    "test_families",
     "test_fractal_assets",
     "test_fractals",
     "test_generate_balance",

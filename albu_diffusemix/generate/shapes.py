@@ -5,6 +5,7 @@ from pathlib import Path
 
 from albu_diffusemix.backends import Backend
 from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.datasets.tars import TAR_SUFFIX
 from albu_diffusemix.image_headers import declared_size, orientation
 
 __all__ = ["sort_by_shape"]
@@ -36,7 +37,7 @@ def sort_by_shape(sources: Sequence[SourceFile], backend: Backend) -> list[Sourc
 
 def _size(source: SourceFile) -> tuple[int, int]:
     """Return the height and width that an image file declares; zeros where it is none or does not say."""
-    if source.position is not None and Path(source.path).suffix.lower() != ".tar":
+    if source.position is not None and Path(source.path).suffix.lower() != TAR_SUFFIX:
         return 0, 0
     try:
         with Path(source.path).open("rb") as file:
