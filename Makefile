@@ -14,7 +14,7 @@ X_PINS := tests/requirements-x.txt
 OLD_PINS := tests/requirements-old.txt
 VISION_PINS := tests/requirements-vision.txt
 # Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
-NOT_IN_OLD := benchmarks|datasets|diffusers|diffusion_tools|fractal_assets|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
+NOT_IN_OLD := benchmarks|dataset_files|datasets|diffusers|diffusion_tools|fractal_assets|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
 # Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
 define measure
 	@rm -rf $(1) && mkdir -p $(1)

@@ -2,7 +2,8 @@
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from skimage import data
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from albu_diffusemix.backends import Counterpart, Request, register_backend
+from albu_diffusemix.cli import main
 from albu_diffusemix.functional import crop
 from albu_diffusemix.tracing import trace
 
@@ -28,6 +30,9 @@ ANY_HOST = {
     "test_benchmarks",
     "test_campaign",
     "test_clip_filter",
+    "test_datasets_hugging_face",
+    "test_datasets_lists",
+    "test_datasets_tars",
     "test_diffusers_errors",
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",
@@ -47,8 +52,10 @@ ANY_HOST = {
     "test_generate_input",
     "test_generate_onnx",
     "test_generate_openings",
+    "test_generate_own_prompts",
     "test_generate_ray",
     "test_image_decoding",
+    "test_images_api",
     "test_index",
     "test_jpeg",
     "test_onnx",
@@ -142,3 +149,36 @@ def drawn(pipeline: Any, **data: Any) -> list[dict[str, Any]]:
     with trace() as calls:
         pipeline(**data)
     return [{name: value for name, value in call.params.items() if name not in HOSTS_OWN} for call in calls]
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a data set is, and where the commands run."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))  # for workers; this process has read it
+    if "datasets" in sys.modules:
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "flower_data", raising=False)
+    yield tmp_path / "data"
+    sys.modules.pop("flower_data", None)
+
+
+@pytest.fixture
+def data_store(tmp_path: Path) -> Path:
+    return tmp_path / "flowers.dm"
+
+
+@pytest.fixture
+def refused(data_store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Check that generate refuses a data set in one line that says the message."""
+
+    def check(message: str, data: str, *flags: str) -> None:
+        assert main(["generate", data, "-o", str(data_store), *flags]) == 2
+        err = capsys.readouterr().err
+        [line] = [line for line in err.splitlines() if line.startswith("albu-diffusemix: error: ")]
+        assert message in line
+        assert "Traceback" not in err
+
+    return check

@@ -25,6 +25,8 @@ def image(number, height=32, width=48):
 
 
 IMAGES = [image(number) for number in range(COUNT)]
+STACK = np.stack(IMAGES)
+PNG = cv2.imencode(".png", IMAGES[0])[1].tobytes()
 NUMBERS = [sorted(set(LABELS)).index(label) for label in LABELS]
 
 
@@ -141,6 +143,23 @@ def write_module(folder, code):
     np.save(folder / "pixels.npy", np.stack(IMAGES))
     start = f"import numpy as np\nLABELS = {LABELS!r}\nimages = np.load({str(folder / 'pixels.npy')!r})\n"
     (folder / "flower_data.py").write_text(start + code + "\n")
+
+
+def save_npz(folder, **arrays):
+    np.savez(folder / "a.npz", **arrays)
+    return "a.npz"
+
+
+def write_tar(path, samples, keep=None):
+    with tarfile.open(path, "w") as tar:
+        add_members(tar, samples)
+    path.write_bytes(path.read_bytes()[:keep])
+    return path.name
+
+
+def write_parquet(folder, **columns):
+    pq.write_table(pa.table(columns), folder / "a.parquet")
+    return "a.parquet"
 
 
 FORMATS = {name.removeprefix("make_"): make for name, make in globals().items() if name.startswith("make_")}

@@ -2,7 +2,8 @@
 
 import threading
 
-from albu_diffusemix.datasets import items, read_ahead
+from albu_diffusemix.datasets import items
+from albu_diffusemix.generate import read_ahead
 
 WHOLE = items.read_image
 

@@ -61,7 +61,9 @@ def test_no_hint_names_an_extra_of_ours_which_would_bring_the_other_host():
     hints = [line for path in package.rglob("*.py") for line in path.read_text().splitlines() if "pip install" in line]
     assert len(hints) > 5
     assert not [hint for hint in hints if re.search("pip install .*albu.diffusemix", hint)]
-    assert not [path for path in package.rglob("*.py") if "albu-diffusemix[" in path.read_text()]
+    pages = [package.parent / "README.md", *(package.parent / "docs").glob("*.md")]
+    assert not [path for path in (*package.rglob("*.py"), *pages) if "albu-diffusemix[" in path.read_text()]
+    assert not [path for path in pages if re.search(r"pip install [^#\n]*albu-diffusemix", path.read_text())]
 
 
 @pytest.mark.parametrize("name", ["flowers.dm", "/data/flowers.dm", "made"])

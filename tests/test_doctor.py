@@ -137,7 +137,19 @@ class data(list):
 def test_an_item_that_raises_is_a_miss(doctor, module, store):
     code = "class data:\n    __len__ = lambda self: 4\n    __getitem__ = lambda self, n: [IMAGES['class/0.png']][n]"
     status, out, _ = doctor(module(code), store)
-    assert (status, "3 x the image cannot be read such as item 1: IndexError: list index" in out) == (1, True)
+    expected = (
+        "3 x the image cannot be read such as item 1: item 1 of user_data:data cannot be read: IndexError: list index"
+    )
+    assert (status, expected in out) == (1, True)
+
+
+@pytest.mark.parametrize("item", ["'cat'", "{'label': 3}"])
+def test_an_item_that_is_not_an_image_is_a_miss(doctor, module, store, item):
+    status, out, _ = doctor(module(f"data = [IMAGES['class/0.png'], {item}]"), store)
+    expected = (
+        "1 x the image cannot be read such as item 1: item 1 of user_data:data is not an image that DiffuseMix takes"
+    )
+    assert (status, expected in out) == (1, True)
 
 
 def test_a_key_that_is_not_valid_in_a_store_is_a_miss(doctor, module, store):
@@ -175,14 +187,12 @@ WRONG = {
     "empty iterable": ("user_data:nothing", "user_data:nothing is empty"),
     "failing function": ("user_data:fails", "user_data:fails() gives no data set: KeyError: 'x'"),
     "wants arguments": ("user_data:wants", "user_data:wants() gives no data set: TypeError"),
-    "no images": ("user_data:words", "item 0 of user_data:words is not an image that DiffuseMix takes"),
-    "no image in a dict": ("user_data:labels", "item 0 of user_data:labels is not an image that DiffuseMix takes"),
     "number as key": ("user_data:numbered", "the key of item 0 of user_data:numbered must be a string; got 7"),
     "too few keys": ("user_data:Keyed", "user_data:Keyed has 2 keys for 1 items"),
     "breaks off": ("user_data:breaks", "user_data:breaks stops with OSError: disk"),
 }
 CODE = """
-data, number, empty, words, labels = [], 3, [], ["cat"], [{"label": 3}]
+data, number, empty = [], 3, []
 image = np.zeros((9, 9, 3), np.uint8)
 numbered = [{"image": image, "key": 7}]
 def fails(): return {}["x"]

@@ -12,11 +12,11 @@ from job_files import SIZE, Silent, content, failures, generate, make, make_data
 
 import albu_diffusemix
 from albu_diffusemix.datasets import SourceFile, items
-from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan
 from albu_diffusemix.generate.job import open_job
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.prepare import prepare_ahead
+from albu_diffusemix.generate.read_ahead import Readers
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.images import read_image

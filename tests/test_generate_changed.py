@@ -173,3 +173,17 @@ def test_twelve_bits_in_sixteen_are_told_once_with_the_count(data, capsys):
     assert "3 images with 16 bits a value, of which at most 12 are used" in capsys.readouterr().out
     main(["doctor", str(data), str(store)])
     assert "3 images with 16 bits a value" in capsys.readouterr().out
+
+
+def test_what_changed_since_is_made_again_too_when_failures_are_tried_again(data, store, capsys):
+    replace(data / "class0/000.png", 100)
+    (data / "class1/001.png").touch()
+    assert generate(data, store) == 0
+    assert "Changed" not in capsys.readouterr().out
+    assert generate(data, store, "--retry-failed", "--workers", 2) == 0
+    out = capsys.readouterr().out
+    assert "Changed: 1 of 2 sources that are newer than their counterparts, to be made again" in out
+    assert "Made 1 counterparts" in out
+    assert main(["doctor", str(data), str(store)]) == 0
+    assert generate(data, store, "--retry-failed") == 0
+    assert "Made 0" in capsys.readouterr().out

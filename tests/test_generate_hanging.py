@@ -21,8 +21,8 @@ from job_files import (
     wait_for,
 )
 
-from albu_diffusemix.datasets import items, read_ahead
-from albu_diffusemix.generate import make_plan, run
+from albu_diffusemix.datasets import items
+from albu_diffusemix.generate import make_plan, read_ahead, run
 from albu_diffusemix.images import read_image
 
 COUNT = 12

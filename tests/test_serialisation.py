@@ -111,7 +111,7 @@ def test_a_replay_repeats_the_picture_and_serves_another_image(photograph, name,
     assert A.ReplayCompose.replay(replay, image=other)["image"].size == other.size
 
 
-NEEDED = {"instruct_pix2pix": ("diffusers",), "onnx": ("onnxruntime", "tokenizers")}
+NEEDED = {"instruct_pix2pix": ("diffusers",), "diffusers": ("diffusers",), "onnx": ("onnxruntime", "tokenizers")}
 
 
 def specs(folder):

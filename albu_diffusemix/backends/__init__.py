@@ -21,6 +21,7 @@ from albu_diffusemix.functional import Box
 __all__ = [
     "Backend",
     "BackendSpec",
+    "BackendUnavailableError",
     "Counterpart",
     "Request",
     "Status",
@@ -32,7 +33,11 @@ __all__ = [
 
 BackendSpec: TypeAlias = str | Mapping[str, Any]
 
-Status = Literal["ok", "blank", "nonfinite", "nsfw", "missing"]
+Status = Literal["ok", "blank", "nonfinite", "nsfw", "missing", "failed"]
+
+
+class BackendUnavailableError(ValueError):
+    """A backend can make nothing at all: its server does not answer, or its model cannot be loaded. The job ends."""
 
 
 class _RequestFields(NamedTuple):
@@ -81,9 +86,10 @@ class Counterpart(NamedTuple):
 
     Attributes:
         image: The requested box, `(box height, box width, 3)` uint8 RGB; None unless `status` is "ok".
-        status: "ok", or why there is no image.
+        status: "ok", or why there is no image; what is "missing" or "failed" is not tried again at once.
         prompt: The prompt that was used.
         variant: Its name among the counterparts that a store has of the image; None where it comes from no store.
+        reason: Why it "failed".
 
     """
 
@@ -91,6 +97,7 @@ class Counterpart(NamedTuple):
     status: Status
     prompt: str
     variant: str | None = None
+    reason: str = ""
 
 
 class Backend(Protocol):
@@ -124,6 +131,7 @@ _DIFFUSERS = "torch diffusers transformers accelerate"
 
 _registry: dict[str, _Entry] = {
     "diffusers": _Entry("albu_diffusemix.backends.diffusers:Diffusers", _DIFFUSERS),
+    "images_api": _Entry("albu_diffusemix.backends.images_api:ImagesApi", "httpx2"),
     "instruct_pix2pix": _Entry("albu_diffusemix.backends.diffusers:InstructPix2Pix", _DIFFUSERS),
     "onnx": _Entry("albu_diffusemix.backends.onnx:Onnx", "onnxruntime tokenizers"),
     "precomputed": _Entry("albu_diffusemix.backends.precomputed:Precomputed", None),

@@ -19,7 +19,17 @@ from albu_diffusemix.backends.pixels import check_request, resize, to_counterpar
 from albu_diffusemix.backends.presets import PRESETS
 from albu_diffusemix.prompts import PAPER_PROMPTS
 
-__all__ = ["EditingBackend", "EditingSettings", "Editor", "Model", "ModelInput", "ModelOutput", "read_settings"]
+__all__ = [
+    "EditingBackend",
+    "EditingSettings",
+    "Editor",
+    "Model",
+    "ModelInput",
+    "ModelOutput",
+    "choose_prompt",
+    "digest_facts",
+    "read_settings",
+]
 
 KEPT_PROMPTS = 256
 """So many encoded prompts are kept, the last used ones."""
@@ -207,7 +217,7 @@ class EditingBackend(ABC):
             return []
         for request in requests:
             check_request(request)
-        prompts = [_choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
+        prompts = [choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
         for prompt in prompts:
             self.check_prompt(prompt)
         model = self._model()
@@ -253,7 +263,7 @@ def digest_facts(prefix: str, facts: Mapping[str, Any]) -> str:
     return f"{prefix}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def _choose_prompt(seed: int) -> str:
+def choose_prompt(seed: int) -> str:
     """Choose one of the paper's prompts by a seed."""
     digest = hashlib.blake2b(f"{seed}:choice of a prompt".encode(), digest_size=8).digest()
     return PAPER_PROMPTS[int.from_bytes(digest, "big") % len(PAPER_PROMPTS)]

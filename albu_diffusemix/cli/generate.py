@@ -105,7 +105,9 @@ def add_commands(commands: Any) -> None:
         help="reject counterparts whose similarity to their source, by CLIP, lies outside (no such filter)",
     )
     generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
-    generate.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    generate.add_argument(
+        "--retry-failed", action="store_true", help="try again what failed before, and files that changed since"
+    )
     generate.add_argument(
         "--changed",
         action="store_true",
@@ -259,12 +261,11 @@ def _describe(plan: Plan) -> list[str]:
         f"Sources: {plan.found:,}{shard}",
         f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made",
     ]
-    if plan.options.changed:
-        changed, looked_at, unreadable = plan.changed
+    changed, looked_at, unreadable = plan.changed
+    if plan.options.changed or looked_at:
+        which = "the store knows" if plan.options.changed else "are newer than their counterparts"
         skipped = f"; {unreadable:,} cannot be read, whose counterparts stay" if unreadable else ""
-        lines.append(
-            f"Changed: {len(changed):,} of {looked_at:,} sources that the store knows, to be made again{skipped}"
-        )
+        lines.append(f"Changed: {len(changed):,} of {looked_at:,} sources that {which}, to be made again{skipped}")
     return lines
 
 

@@ -6,18 +6,19 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from albu_diffusemix.datasets.containers import files_from_hub, files_in_containers, files_saved_to_disk, in_container
+from albu_diffusemix.datasets.arrays import ARRAY_SUFFIXES, rows_of_arrays
+from albu_diffusemix.datasets.columns import NO_COLUMNS, Columns
 from albu_diffusemix.datasets.folder import files_in_folder
-from albu_diffusemix.datasets.hugging_face import HUB, is_saved
-from albu_diffusemix.datasets.id_tables import files_in_id_table
-from albu_diffusemix.datasets.items import DATA_SUFFIXES, Item, SourceFile, sort_by_key
-from albu_diffusemix.datasets.manifest import files_in_manifest
+from albu_diffusemix.datasets.hugging_face import HUB, PARQUET, is_saved, rows_of_table
+from albu_diffusemix.datasets.items import Box, Item, SourceFile, sort_by_key
+from albu_diffusemix.datasets.lists import LIST_SUFFIXES, files_in_manifest, files_in_table
 from albu_diffusemix.datasets.objects import ObjectDataset, import_dataset
-from albu_diffusemix.datasets.rows import NO_COLUMNS, Columns
 from albu_diffusemix.datasets.selection import Selection
+from albu_diffusemix.datasets.tars import TAR_SUFFIX, samples_in_tars
 
 __all__ = [
     "NO_COLUMNS",
+    "Box",
     "Columns",
     "Dataset",
     "Item",
@@ -57,18 +58,21 @@ def open_data(
 
     """
     path = Path(data)
-    if data.startswith(HUB):
-        return files_from_hub(data, columns)
+    suffix = path.suffix.lower()
+    if data.startswith(HUB) or is_saved(path) or (suffix == PARQUET and not path.is_dir()):
+        return rows_of_table(data, columns)
     if path.is_dir():
-        return _in_folder(path, store_path, columns, selection)
-    if path.suffix.lower() in DATA_SUFFIXES:
-        return files_in_containers(data, columns)
+        columns.refuse_all_but(where=f"the folder {data!r}")
+        return sort_by_key(files_in_folder(path, store_path, selection.endings if selection else None))
+    if suffix in ARRAY_SUFFIXES:
+        return rows_of_arrays(data, columns)
+    if suffix == TAR_SUFFIX:
+        return samples_in_tars(data, columns)
     if path.exists():
-        return _in_list(path, columns)
-    module, colon, attribute = data.partition(":")
-    if module and colon and attribute:
+        return sort_by_key(_files_in_list(path, columns))
+    if all(data.partition(":")):
         columns.refuse_all_but(where=f"the data set {data!r} of Python")
-        return import_dataset(module, attribute)
+        return import_dataset(data)
     raise ValueError(
         f"there is no {data!r}: check the path of the folder or manifest; "
         "a data set in Python is given as 'module:attribute', such as 'my_project.data:train'"
@@ -78,7 +82,7 @@ def open_data(
 def is_data(data: str) -> bool:
     """Return whether DATA is something else than an image file: what holds many images, or is no file."""
     path = Path(data)
-    if path.is_dir() or path.suffix.lower() in (*DATA_SUFFIXES, ".csv", ".jsonl", ".ndjson"):
+    if path.is_dir() or path.suffix.lower() in (*ARRAY_SUFFIXES, *LIST_SUFFIXES, PARQUET, TAR_SUFFIX):
         return True
     return ":" in data and not path.exists()
 
@@ -104,10 +108,9 @@ def find_sources(
     """
     selection, data = selection or Selection(), fspath(data)
     files = open_data(data, store_path, columns, selection)
-    if isinstance(files, ObjectDataset):
-        files = [in_container(data, row) for row in files.rows()]
+    listed = files.rows() if isinstance(files, ObjectDataset) else files
     sources = sort_by_key(
-        file._replace(label=_composed(file.label)) for file in selection.with_valid_keys(selection.take(files))
+        file._replace(label=_composed(file.label)) for file in selection.with_valid_keys(selection.take(listed))
     )
     if sources:
         return sources
@@ -116,30 +119,20 @@ def find_sources(
     raise ValueError(f"--exclude leaves out all {selection.excluded:,} images of {data!r}: give other patterns")
 
 
-def _in_folder(
-    folder: Path, store_path: Path | None, columns: Columns, selection: Selection | None
-) -> list[SourceFile]:
-    if is_saved(folder):
-        return files_saved_to_disk(str(folder), columns)
-    columns.refuse_all_but(where=f"the folder {str(folder)!r}")
-    return sort_by_key(files_in_folder(folder, store_path, selection.endings if selection else None))
-
-
-def _in_list(path: Path, columns: Columns) -> list[SourceFile]:
-    if path.suffix.lower() == ".csv" and columns != NO_COLUMNS:
-        columns.refuse_all_but("images", "key", "label", where=repr(str(path)))
-        return sort_by_key(files_in_id_table(path, columns))
-    columns.refuse_all_but(where=f"the manifest {str(path)!r}")
-    return sort_by_key(files_in_manifest(path))
-
-
-def _composed(label: str | None) -> str | None:
-    """Return a label in Unicode's composed form, as keys are, so that it equals what a user writes."""
-    return label and unicodedata.normalize("NFC", label)
-
-
 def spread(elements: Sequence[Element], most: int) -> list[Element]:
     """Choose at most so many elements, evenly, so that a data set sorted by class shows several classes."""
     if len(elements) <= most:
         return list(elements)
     return [elements[place * len(elements) // most] for place in range(most)]
+
+
+def _files_in_list(path: Path, columns: Columns) -> list[SourceFile]:
+    if path.suffix.lower() == ".csv" and columns != NO_COLUMNS:
+        return files_in_table(path, columns)
+    columns.refuse_all_but(where=f"the manifest {str(path)!r}")
+    return files_in_manifest(path)
+
+
+def _composed(label: str | None) -> str | None:
+    """Return a label in Unicode's composed form, as keys are, so that it equals what a user writes."""
+    return label and unicodedata.normalize("NFC", label)

@@ -2,84 +2,66 @@
 
 Images are (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8. In a `.npz` they are the array `images`, the labels `labels`.
 Beside `images.npy` the labels are in `labels.npy`, beside `train_images.npy` in `train_labels.npy`. An image's key is
-its row. Arrays are mapped, not read, unless a `.npz` is compressed.
+its row. A `.npy` is mapped, so that nothing is held in memory; the images of a `.npz` are, by each process.
 """
 
-import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets.rows import Columns, Row, choose_column, keep_open, refuse_missing_row, row_key
+from albu_diffusemix.datasets.columns import Columns, choose_column
+from albu_diffusemix.datasets.items import READERS, SourceFile, refuse_missing_row, row_key
+from albu_diffusemix.datasets.opened import keep_open, version_of
 from albu_diffusemix.functional import to_rgb
 
-__all__ = ["ARRAY_SUFFIXES", "array_column", "array_rows", "read_array_row"]
+__all__ = ["ARRAY_SUFFIXES", "rows_of_arrays"]
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
+Loaded = TypeVar("Loaded")
+
 _ALLOWED = "(N, H, W), (N, H, W, 1) or (N, H, W, 3) of uint8"
-_LOCAL_HEADER = struct.Struct("<26xHH")  # of a file in a ZIP: the lengths of its name and of the field behind it
 
 
-def array_column(path: str, columns: Columns) -> str:
-    """Return the name of the array with the images; empty for a `.npy`, which has one.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is damaged, or has no such array.
-
-    """
-    if _is_single(path):
-        return ""
-    names = _names(path)
-    return choose_column(
-        columns.image, [name for name in names if name == "images"], names, "--image-column", repr(path)
-    )
-
-
-def array_rows(path: str, column: str, columns: Columns) -> Iterator[Row]:
+def rows_of_arrays(path: str, columns: Columns) -> list[SourceFile]:
     """List the images.
 
     Args:
         path: The file.
-        column: From `array_column`.
-        columns: `label` names the array of the labels.
+        columns: `image` and `label` are arrays of a `.npz`; beside a `.npy`, `label` is the name of a file.
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: Shape or dtype is not allowed, or there is not one label for each image.
+        ValueError: It is damaged or has no such array, shape or dtype is not allowed, or there is not one label for
+            each image.
 
     """
-    images = keep_open(_open_images, path, column)
+    columns.refuse_all_but("label", "image", where=repr(path))
+    if not Path(path).exists():
+        raise ValueError(f"there is no {path!r}: check the path")
+    image = _choose("image", columns.image, path, "images") or ""
+    images = _open_images(path, image)
     labels = _labels(path, columns.label)
     if labels is not None and labels.shape not in ((len(images),), (len(images), 1)):
         raise ValueError(
             f"{path!r} has {len(images):,} images, and labels of shape {labels.shape}: give one label for each image"
         )
-    for row in range(len(images)):
-        yield Row(row_key(row), None if labels is None else _text(labels[row].item()), row)
+    texts = map(_text, labels.ravel().tolist()) if labels is not None else [None] * len(images)
+    return [SourceFile(path, row_key(row), text, row, 0, image, kind="array") for row, text in enumerate(texts)]
 
 
-def read_array_row(path: str, column: str, row: int) -> NDArray[np.uint8]:
-    """Return the image of a row, (H, W, 3) uint8 RGB.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: As `array_rows`, or there is no such row any more.
-
-    """
-    images = keep_open(_open_images, path, column)
-    refuse_missing_row(path, row, len(images))
+def _read(source: SourceFile) -> NDArray[np.uint8]:
+    images = keep_open(_open_images, source.path, source.column, version=version_of(source.path))
+    row = refuse_missing_row(source, len(images))
     return np.array(to_rgb(images[row]))  # a copy, since the bytes of a mapped file can change
 
 
-def _is_single(path: str) -> bool:
-    return path.lower().endswith(".npy")
+READERS["array"] = _read
 
 
 def _open_images(path: str, column: str) -> NDArray[np.uint8]:
@@ -101,67 +83,50 @@ def _advice(images: NDArray[Any]) -> str:
 
 
 def _labels(path: str, name: str | None) -> NDArray[Any] | None:
-    if not _is_single(path):
-        names = _names(path)
-        if name is None and "labels" not in names:
-            return None
-        return _load(path, choose_column(name or "labels", (), names, "--label-column", repr(path)))
+    if path.lower().endswith(".npz"):
+        array = _choose("label", name, path, "labels")
+        return _load(path, array) if array else None
     beside = Path(path).with_name(f"{name or Path(path).stem.replace('images', 'labels')}.npy")
-    if name is None and (beside == Path(path) or not beside.exists()):
-        return None
-    if not beside.exists():
+    if beside.exists() and beside != Path(path):
+        return _load(str(beside), "")
+    if name is not None:
         raise ValueError(f"there are no labels {str(beside)!r} beside {path!r}: give the name of a file there")
-    return _load(str(beside), "")
+    return None
 
 
-def _text(label: Any) -> str:
-    return label.decode(errors="replace") if isinstance(label, bytes) else str(label)
-
-
-def _names(path: str) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    except zipfile.BadZipFile as error:
-        raise _damaged(path, error) from error
+def _choose(what: str, name: str | None, path: str, usual: str) -> str | None:
+    """Return the array of a `.npz` with the images or labels; None where there are no labels, or one array is all."""
+    if path.lower().endswith(".npy"):
+        return None
+    names = _load_npz(path, list)
+    there = [array for array in names if array == usual]
+    if what == "label" and name is None and not there:
+        return None
+    return choose_column(what, name, names, repr(path), there)
 
 
 def _load(path: str, name: str) -> NDArray[Any]:
+    if name:
+        return _load_npz(path, lambda arrays: arrays[name])
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False) if not name else _load_member(path, f"{name}.npy")
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
         raise _damaged(path, error) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path!r} is not an array of NumPy, whatever its ending says")  # noqa: TRY004  bad input
     return array
 
 
-def _load_member(path: str, member: str) -> NDArray[Any]:
-    """Map an array of a `.npz`; where it is compressed, read it."""
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(member)
-        with archive.open(info) as data:
-            if info.compress_type != zipfile.ZIP_STORED:
-                return np.asarray(np.lib.format.read_array(data, allow_pickle=False))
-            shape, fortran, dtype = _read_header(data)
-            start = _start_of(path, info) + data.tell()
-    if dtype.hasobject:
-        raise ValueError("it holds objects of Python")
-    order: Literal["F", "C"] = "F" if fortran else "C"
-    mapped: NDArray[Any] = np.memmap(path, dtype, "r", start, shape, order)
-    return mapped
+def _load_npz(path: str, get: Callable[[Any], Loaded]) -> Loaded:
+    with Path(path).open("rb") as file:  # NumPy leaves a damaged one open
+        try:
+            return get(np.lib.npyio.NpzFile(file, allow_pickle=False))
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _damaged(path, error) from error
 
 
-def _read_header(data: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    first = np.lib.format.read_magic(data) == (1, 0)
-    return np.lib.format.read_array_header_1_0(data) if first else np.lib.format.read_array_header_2_0(data)
-
-
-def _start_of(path: str, info: zipfile.ZipInfo) -> int:
-    with Path(path).open("rb") as file:
-        file.seek(info.header_offset)
-        lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-    return info.header_offset + _LOCAL_HEADER.size + int(sum(lengths))
+def _text(label: Any) -> str:
+    return label.decode(errors="replace") if isinstance(label, bytes) else str(label)
 
 
 def _damaged(path: str, error: Exception) -> ValueError:

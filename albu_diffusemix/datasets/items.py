@@ -1,23 +1,16 @@
 """What every data set consists of: items with a key and a way to read their image."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets.arrays import ARRAY_SUFFIXES, read_array_row
-from albu_diffusemix.datasets.objects import read_object
-from albu_diffusemix.datasets.tables import TABLE_SUFFIXES, read_table_image
-from albu_diffusemix.datasets.tars import TAR_SUFFIX, read_tar_image
 from albu_diffusemix.images import read_image
 
-__all__ = ["DATA_SUFFIXES", "Item", "SourceFile", "sort_by_key"]
-
-DATA_SUFFIXES = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES, TAR_SUFFIX)
-"""Endings of files that hold many images."""
+__all__ = ["READERS", "Box", "Item", "SourceFile", "read_extras", "refuse_missing_row", "row_key", "sort_by_key"]
 
 
 class Item(Protocol):
@@ -37,17 +30,30 @@ class Item(Protocol):
         """
 
 
+class Box(NamedTuple):
+    """A thing in an image: its corners as fractions of the image's width and height, from 0 to 1, and its class."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    label: str
+
+
 class SourceFile(NamedTuple):
     """An image in a file of its own, or in one that holds many: plain data that other processes can be told.
 
     Attributes:
-        path: The file; `module:attribute` for a data set in Python.
+        path: The file; the folder, address or `module:attribute` of a data set that is no file.
         key: Its name in the data set.
         label: Its class; None where the data set gives no class.
-        position: Where it is in a file that holds many, see `albu_diffusemix.datasets.rows.Row`; None for a file of its
-            own.
+        position: Its number in a file or data set that holds many, in a tar its first byte; None for a file of its own.
         size: The number of its bytes, in a tar.
-        column: The column or array that it is in, in files that have such.
+        column: The column or array that it is in, where there are such; in a table after its split and a slash.
+        prompts: Those of this image alone; none where the run's prompts are for it.
+        mask: The file of its mask; None where the data set gives no mask.
+        boxes: What is where in it; None where the data set gives no boxes.
+        kind: Who reads it, in `READERS`.
 
     """
 
@@ -57,27 +63,86 @@ class SourceFile(NamedTuple):
     position: int | None = None
     size: int = 0
     column: str = ""
+    prompts: tuple[str, ...] = ()
+    mask: str | None = None
+    boxes: tuple[Box, ...] | None = None
+    kind: str = "file"
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, see `albu_diffusemix.images.read_image`."""
-        if self.position is None:
-            return read_image(Path(self.path))
-        if _suffix(self.path) in ARRAY_SUFFIXES:
-            return read_array_row(self.path, self.column, self.position)
-        if _suffix(self.path) == TAR_SUFFIX:
-            return read_tar_image(self.path, self.position, self.size)
-        if _suffix(self.path) in TABLE_SUFFIXES:
-            return read_table_image(self.path, self.column, self.position)
-        return read_object(self.path, self.position)
+        return READERS[self.kind](self)
+
+    @classmethod
+    def from_json(cls, fields: Iterable[Any]) -> "SourceFile":
+        """Return what was written as JSON, field by field."""
+        source = cls(*fields)
+        boxes = source.boxes and tuple(Box(*box) for box in source.boxes)
+        return source._replace(prompts=tuple(source.prompts), boxes=boxes)
 
     def absolute(self) -> "SourceFile":
         """Return the same image for a process with another working directory."""
-        in_python = self.position is not None and _suffix(self.path) not in DATA_SUFFIXES
-        return self if in_python else self._replace(path=str(Path(self.path).absolute()))
+        mask = self.mask and str(Path(self.mask).absolute())
+        path = self.path if self.kind == "object" or "://" in self.path else str(Path(self.path).absolute())
+        return self._replace(path=path, mask=mask)
 
 
-def _suffix(path: str) -> str:
-    return Path(path).suffix.lower()
+READERS: dict[str, Callable[[SourceFile], NDArray[np.uint8]]] = {"file": lambda source: read_image(Path(source.path))}
+"""What reads the image of a source, by its kind; each module that knows a kind adds its own."""
+
+
+def row_key(number: int) -> str:
+    """Return the key of a row that has no other.
+
+    Examples:
+        >>> row_key(17), row_key(1234567)
+        ('000017', '1234567')
+
+    """
+    return f"{number:06d}"
+
+
+def refuse_missing_row(source: SourceFile, count: int) -> int:
+    """Return the number of a source's row; raise ValueError where the data set, replaced meanwhile, has no such row."""
+    number = source.position or 0
+    if number >= count:
+        raise ValueError(
+            f"{source.path!r} has only {count:,} rows now, and no row {number}: run again with what is there"
+        )
+    return number
+
+
+def read_extras(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return what a row says of `prompts`, `mask` and `boxes`, as a `SourceFile` has them.
+
+    Raises:
+        ValueError: One of them is something else.
+
+    """
+    given = {name: None if fields.get(name) == "" else fields.get(name) for name in ("prompts", "mask", "boxes")}
+    prompts, mask, boxes = given.values()
+    texts = [prompts] if isinstance(prompts, str) else prompts or []
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{where}: prompts {prompts!r} is neither text nor a list of texts")
+    if not isinstance(mask, str | None):
+        raise ValueError(f"{where}: mask {mask!r} is not the path of a file")  # noqa: TRY004  bad input
+    if not isinstance(boxes, list | tuple | None):
+        raise ValueError(f"{where}: boxes {boxes!r} is not a list of [x_min, y_min, x_max, y_max, label]")  # noqa: TRY004  bad input
+    found = None if boxes is None else tuple(_read_box(box, where) for box in boxes)
+    return {"prompts": tuple(texts), "mask": mask, "boxes": found}
+
+
+def _read_box(values: Any, where: str) -> Box:
+    try:
+        box = Box(**values) if isinstance(values, Mapping) else Box(*values)
+        fits = 0 <= box.x_min <= box.x_max <= 1 and 0 <= box.y_min <= box.y_max <= 1 and isinstance(box.label, str)
+    except TypeError:
+        fits = False
+    if fits:
+        return box
+    raise ValueError(
+        f"{where}: box {values!r} is not [x_min, y_min, x_max, y_max, label], in fractions of the image's width and "
+        "height from 0 to 1, and a label of text: divide pixels by width and height"
+    )
 
 
 def sort_by_key(files: Iterable[SourceFile]) -> list[SourceFile]:

@@ -6,48 +6,70 @@ An item is an image, a tuple or list that begins with one, or a mapping that has
 arrays as the transforms take them, or PIL's. An item's key is what a mapping has under "key"; otherwise what the data
 set's `keys` has at its index, a sequence or a method that returns one. Otherwise it has no key; in a store it is then
 its number, such as `000017`. Its class is what the data set's `targets` has at its index, by its name where there are
-`classes`, as in torchvision; in a list also the "label" of a mapping, or what stands second in a tuple.
+`classes`, as in torchvision; in a list also the "label" of a mapping, or what stands second in a tuple. The mappings of
+a list can have "prompts", "mask" and "boxes" too, as the lines of a manifest.
 """
 
 import difflib
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.datasets.rows import Row, once, refuse_missing_row, row_key
+from albu_diffusemix.datasets.items import READERS, SourceFile, read_extras, refuse_missing_row, row_key
+from albu_diffusemix.datasets.opened import keep_open
 from albu_diffusemix.functional import check_image, to_rgb
 from albu_diffusemix.import_paths import import_asked_for
 
-__all__ = ["ObjectDataset", "ObjectItem", "import_dataset", "read_object"]
+__all__ = ["ObjectDataset", "ObjectItem", "import_dataset"]
 
 
-class ObjectItem(NamedTuple):
-    """An item of a data set of Python.
+class ObjectItem:
+    """An item of a data set of Python, got from it when it is asked for.
 
-    Attributes:
-        key: Its key, or None where it has no key.
-        image: (H, W, 3) uint8 RGB; None where the data set raised an error.
-        problem: This error.
+    Args:
+        dataset: The data set.
+        number: Its number there.
 
     """
 
-    key: str | None
-    image: NDArray[np.uint8] | None
-    problem: str = ""
+    def __init__(self, dataset: "ObjectDataset", number: int) -> None:
+        self._dataset = dataset
+        self._number = number
+
+    @cached_property
+    def value(self) -> Any:
+        """The item as the data set gives it, or the error that it raised."""
+        return self._dataset.value(self._number)
+
+    @property
+    def key(self) -> str | None:
+        """Its key, or None where it has no key."""
+        return self._dataset.key(self._number, self.value)
 
     def read(self) -> NDArray[np.uint8]:
-        """Return the image.
+        """Return the image, (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: The data set raised an error.
+            ValueError: The data set raised an error, or gave no image.
 
         """
-        if self.image is None:
-            raise ValueError(self.problem)
-        return self.image
+        where = f"item {self._number} of {self._dataset.name}"
+        image: Any = self.value.get("image") if isinstance(self.value, Mapping) else self.value
+        if isinstance(image, tuple | list) and image:
+            image = image[0]
+        if isinstance(image, Exception):
+            raise ValueError(f"{where} cannot be read: {type(image).__name__}: {image}")  # noqa: TRY004  its own error
+        if hasattr(image, "convert") and hasattr(image, "getbands"):  # PIL's, which need not be installed
+            return np.asarray(image.convert("RGB"), np.uint8)
+        try:
+            check_image(image)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where} is not an image that DiffuseMix takes, of NumPy or PIL: {error}") from error
+        return to_rgb(image)
 
 
 class ObjectDataset:
@@ -68,18 +90,36 @@ class ObjectDataset:
             kind = type(dataset).__name__
             raise ValueError(f"{name} is of type {kind}: name a data set of images, or a function that gives one")
         self._dataset = dataset
-        self._name = name
+        self.name = name
         self._count = len(dataset) if indexed else None
         if self._count == 0:
             raise ValueError(f"{name} is empty: name a data set of images")
         self._turn = threading.Lock()
-        self._keys = self._own_keys()
+        self._keys = self._of_each("keys")
 
     def __length_hint__(self) -> int:
         """Return the number of items; 0 where it is not known."""
         return self._count or 0
 
-    def rows(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ObjectItem]:
+        """Get one item after the other.
+
+        Raises:
+            ValueError: A data set that can only be iterated fails, or a key is not text.
+
+        """
+        if self._count is not None:
+            yield from (ObjectItem(self, number) for number in range(self._count))
+            return
+        try:
+            for number, value in enumerate(self._dataset):
+                item = ObjectItem(self, number)
+                item.value = value
+                yield item
+        except Exception as error:
+            raise ValueError(f"{self.name} stops with {type(error).__name__}: {error}") from error
+
+    def rows(self) -> Iterator[SourceFile]:
         """List the items, with a key for each.
 
         Only a list, and a data set with a "key" in its items and no `keys`, is read for it.
@@ -90,120 +130,63 @@ class ObjectDataset:
         """
         if self._count is None:
             raise ValueError(
-                f"{self._name} can only be iterated: give it __len__ and __getitem__, for workers to share it"
+                f"{self.name} can only be iterated: give it __len__ and __getitem__, for workers to share it"
             )
-        labels = self._own_labels()
-        read = isinstance(self._dataset, list | tuple) or (self._keys is None and _key_of(self.value(0)) is not None)
+        targets, names = self._of_each("targets"), getattr(self._dataset, "classes", None)
+        read = isinstance(self._dataset, list | tuple) or (self._keys is None and _fields(self.value(0)).get("key"))
         for number in range(self._count):
             value = self.value(number) if read else None
-            key, _ = self._key_and_image(number, value)
-            label = labels[number] if labels is not None else _label_of(value)
-            yield Row(row_key(number) if key is None else key, label, number)
+            key = self.key(number, value)
+            label = _label_of(value) if targets is None else _class_name(targets[number], names)
+            yield SourceFile(
+                self.name,
+                row_key(number) if key is None else key,
+                label,
+                number,
+                **read_extras(_extras_of(value), f"item {number} of {self.name}"),
+                kind="object",
+            )
 
     def value(self, number: int) -> Any:
-        """Get an item as the data set gives it; one at a time, since a data set need not be made for threads.
-
-        Raises:
-            ValueError: It has no such item, or cannot read it.
-
-        """
+        """Return an item, or the error that the data set raised; one at a time, as it need not be made for threads."""
         try:
             with self._turn:
                 return self._dataset[number]
-        except Exception as error:
-            raise ValueError(
-                f"item {number} of {self._name} cannot be read: {type(error).__name__}: {error}"
-            ) from error
+        except Exception as error:  # noqa: BLE001  a data set is anybody's code
+            return error
 
-    def image(self, number: int) -> NDArray[np.uint8]:
-        """Return the image of an item.
+    def key(self, number: int, value: Any) -> str | None:
+        """Return the key of an item, or None where it has no key.
 
         Raises:
-            ValueError: As `value`, or it holds no image.
+            ValueError: It is not text.
 
         """
-        refuse_missing_row(self._name, number, self._count or 0)
-        value = self.value(number)
-        return _as_rgb(self._key_and_image(number, value)[1], f"item {number} of {self._name}")
+        key = _fields(value).get("key", self._keys[number] if self._keys is not None else None)
+        if not isinstance(key, str | None):
+            raise ValueError(f"the key of item {number} of {self.name} must be a string; got {key!r}")  # noqa: TRY004  shown as bad input
+        return key
 
-    def __iter__(self) -> Iterator[ObjectItem]:
-        """Get one item after the other.
-
-        Raises:
-            ValueError: An item holds no image, or a data set that can only be iterated fails.
-
-        """
-        if self._count is None:
-            yield from (self._item(number, value) for number, value in self._iterated())
-            return
-        for number in range(self._count):
-            try:
-                value = self._dataset[number]
-            except Exception as error:  # noqa: BLE001  a data set is anybody's code
-                yield ObjectItem(None, None, f"{type(error).__name__}: {error}")
-            else:
-                yield self._item(number, value)
-
-    def _iterated(self) -> Iterator[tuple[int, Any]]:
-        try:
-            yield from enumerate(self._dataset)
-        except Exception as error:
-            raise ValueError(f"{self._name} stops with {type(error).__name__}: {error}") from error
-
-    def _own_keys(self) -> list[Any] | None:
-        keys = getattr(self._dataset, "keys", None)
-        if keys is None or self._count is None:
+    def _of_each(self, attribute: str) -> list[Any] | None:
+        """Return what the data set has for each of its items, if it has such."""
+        values = getattr(self._dataset, attribute, None)
+        if values is None or self._count is None:
             return None
-        listed = list(keys() if callable(keys) else keys)
+        values = values() if callable(values) else values
+        listed = values.tolist() if hasattr(values, "tolist") else list(values)
         if len(listed) != self._count:
-            raise ValueError(f"{self._name} has {len(listed)} keys for {self._count} items: give one for each")
+            raise ValueError(f"{self.name} has {len(listed)} {attribute} for {self._count} items: give one for each")
         return listed
 
-    def _own_labels(self) -> list[str] | None:
-        targets = getattr(self._dataset, "targets", None)
-        if targets is None:
-            return None
-        listed = targets.tolist() if hasattr(targets, "tolist") else list(targets)
-        if len(listed) != self._count:
-            raise ValueError(f"{self._name} has {len(listed)} targets for {self._count} items: give one for each")
-        names = getattr(self._dataset, "classes", None)
-        return [_class_name(target, names) for target in listed]
 
-    def _item(self, number: int, value: Any) -> ObjectItem:
-        key, image = self._key_and_image(number, value)
-        return ObjectItem(key, _as_rgb(image, f"item {number} of {self._name}"))
-
-    def _key_and_image(self, number: int, value: Any) -> tuple[str | None, Any]:
-        key = self._keys[number] if self._keys is not None else None
-        image = value
-        if isinstance(value, Mapping):
-            key, image = value.get("key", key), value.get("image")
-        elif isinstance(value, tuple | list) and value:
-            image = value[0]
-        if not isinstance(key, str | None):
-            raise ValueError(f"the key of item {number} of {self._name} must be a string; got {key!r}")  # noqa: TRY004  shown as bad input
-        return key, image
-
-
-def read_object(name: str, number: int) -> NDArray[np.uint8]:
-    """Return the image of an item of a data set `module:attribute`, which each process opens once.
-
-    Raises:
-        ValueError: As `import_dataset`; or the item cannot be read, or holds no image.
-
-    """
-    module, _, attribute = name.partition(":")
-    return once(import_dataset, module, attribute, version=import_asked_for(module)).image(number)
-
-
-def import_dataset(module: str, attribute: str) -> ObjectDataset:
-    """Import a data set, or call what gives one.
+def import_dataset(name: str) -> ObjectDataset:
+    """Import a data set `module:attribute`, or call what gives one.
 
     Raises:
         ValueError: There is no such module or attribute, the call fails, or the result is not a data set.
 
     """
-    name = f"{module}:{attribute}"
+    module, _, attribute = name.partition(":")
     found = _attribute(import_asked_for(module), attribute)
     is_data = hasattr(found, "__getitem__") or hasattr(found, "__iter__")
     if isinstance(found, type) or (callable(found) and not is_data):
@@ -214,14 +197,27 @@ def import_dataset(module: str, attribute: str) -> ObjectDataset:
     return ObjectDataset(found, name)
 
 
-def _key_of(value: Any) -> Any:
-    return value.get("key") if isinstance(value, Mapping) else None
+def _read(source: SourceFile) -> NDArray[np.uint8]:
+    module = import_asked_for(source.path.partition(":")[0])
+    dataset = keep_open(import_dataset, source.path, version=module)
+    return ObjectItem(dataset, refuse_missing_row(source, dataset.__length_hint__())).read()
+
+
+READERS["object"] = _read
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _extras_of(value: Any) -> dict[str, Any]:
+    """Return what is meant as a manifest's lines have it: others call arrays of masks and boxes by these names too."""
+    given = {name: _fields(value).get(name) for name in ("prompts", "mask", "boxes")}
+    return {name: extra for name, extra in given.items() if isinstance(extra, str | list | tuple)}
 
 
 def _label_of(value: Any) -> str | None:
-    label = value.get("label") if isinstance(value, Mapping) else None
-    if isinstance(value, tuple | list) and len(value) > 1:
-        label = value[1]
+    label = value[1] if isinstance(value, tuple | list) and len(value) > 1 else _fields(value).get("label")
     return str(label) if isinstance(label, str | int | np.integer) else None
 
 
@@ -236,13 +232,3 @@ def _attribute(module: Any, name: str) -> Any:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"module {module.__name__!r} has no {name!r}{hint}")
     return getattr(module, name)
-
-
-def _as_rgb(image: Any, place: str) -> NDArray[np.uint8]:
-    if hasattr(image, "convert") and hasattr(image, "getbands"):  # PIL's, which need not be installed
-        return np.asarray(image.convert("RGB"), np.uint8)
-    try:
-        check_image(image)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{place} is not an image that DiffuseMix takes, of NumPy or PIL: {error}") from error
-    return to_rgb(image)

@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 from importlib import metadata
 
 from albu_diffusemix.datasets import Selection, find_sources
-from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.estimate import Estimate, estimate_cost
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
@@ -25,6 +24,7 @@ from albu_diffusemix.generate.plan import ClassCounts, Plan, compare
 from albu_diffusemix.generate.prepare import UNREADABLE
 from albu_diffusemix.generate.ray_engine import run_on_ray
 from albu_diffusemix.generate.ray_link import RayLink, connected
+from albu_diffusemix.generate.read_ahead import Readers
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally, describe_size
 from albu_diffusemix.generate.shard import make_shard
 from albu_diffusemix.generate.sheet import contact_sheet
@@ -69,7 +69,7 @@ def make_plan(options: GenerateOptions, *, recover: bool = False) -> Plan:
     job = open_job(options, recover=recover)
     selection = Selection(job.options.exclude)
     sources = find_sources(job.options.data, job.options.store_path, job.options.columns, selection)
-    job.look_at_classes(sources)
+    job.look_at_sources(sources)
     if job.store is not None and not job.options.changed:
         with reading(job.options.background):
             refuse_moved_rows(job.store, sources)

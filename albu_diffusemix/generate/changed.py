@@ -8,8 +8,8 @@ from typing import NamedTuple
 import cv2
 
 from albu_diffusemix.datasets import SourceFile
-from albu_diffusemix.datasets.read_ahead import Readers, read_ahead
 from albu_diffusemix.generate.job import OpenJob
+from albu_diffusemix.generate.read_ahead import Readers, read_ahead
 from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Source
 
@@ -34,8 +34,8 @@ class Changed(NamedTuple):
 
 
 def find_changed(job: OpenJob, files: Sequence[SourceFile]) -> Changed:
-    """Read the sources that the store knows, and compare their pixels with those that it remembers."""
-    known = {file.key: file for file in files if _sources(job, file)}
+    """Read the sources that the job looks at again and the store knows, and compare their pixels with the store's."""
+    known = {file.key: file for file in files if job.looks_again_at(file) and _sources(job, file)}
     images: dict[str, Source] = {}
     unreadable = 0
     threads = min(_MOST_THREADS, os.cpu_count() or 1)

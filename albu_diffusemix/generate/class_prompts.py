@@ -1,4 +1,4 @@
-"""Which prompts the sources of each class are drawn from."""
+"""Which prompts each source is drawn from: its own, else those of its class, else those of the run."""
 
 import difflib
 import re
@@ -13,7 +13,7 @@ from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.prompts import LABEL, fill_label
 
-__all__ = ["check_classes", "choose_prompts", "name_unknown_labels", "prompts_of", "slug"]
+__all__ = ["choose_prompts", "look_at_prompts", "name_unknown_labels", "prompts_of", "slug"]
 
 _SLUG_LENGTH = 48
 _SHOWN = 5
@@ -35,52 +35,60 @@ def choose_prompts(options: ResolvedOptions, backend: Backend) -> ResolvedOption
     for chosen in lists:
         if not _is_filled(options, chosen):
             _check(chosen, options, backend)
-    names = options.class_names if any(_is_filled(options, chosen) for chosen in lists) else None
-    return replace(options, prompts=tuple(prompts), class_names=names)
+    counts = options.class_names or any(_is_filled(options, chosen) for chosen in lists)
+    return replace(options, prompts=tuple(prompts), class_names=options.class_names if counts else None)
 
 
-def check_classes(sources: Iterable[SourceFile], options: ResolvedOptions, backend: Backend) -> None:
+def look_at_prompts(sources: Iterable[SourceFile], options: ResolvedOptions, backend: Backend) -> ResolvedOptions:
     """Check that each source of a data set has prompts, and that the backend can do those with its label in them.
 
+    Returns:
+        The options, which say whether sources have prompts of their own.
+
     Raises:
-        ValueError: There are no prompts for a class, a prompt needs a label that a source does not have, or as
-            `choose_prompts`.
+        ValueError: There are no prompts for a class, a prompt needs a label that a source does not have, no prompt
+            needs the class names that were given, or as `choose_prompts`.
 
     """
-    first: dict[str | None, str] = {}
+    first: dict[tuple[tuple[str, ...], str | None], SourceFile] = {}
     for source in sources:
-        first.setdefault(source.label, source.key)
-    without = [label for label in first if not _prompts_as_given(options, label)]
+        first.setdefault((source.prompts, source.label), source)
+    without = {label: first[own, label].key for own, label in first if not _as_given(options, first[own, label])}
     if without:
-        raise ValueError(_describe_classes_without_prompts(without, first))
-    for label, key in first.items():
-        given = _prompts_as_given(options, label)
-        if not _is_filled(options, given):
-            continue
-        if label is None:
-            prompt = next(prompt for prompt in given if LABEL in prompt)
+        raise ValueError(_describe_classes_without_prompts(list(without), without))
+    for source in first.values():
+        filled = _is_filled(options, _as_given(options, source), own=bool(source.prompts))
+        if source.label is None and filled:
+            prompt = next(prompt for prompt in _as_given(options, source) if LABEL in prompt)
             raise ValueError(
-                f"prompt {prompt!r} needs a label, and source {key!r} has none: put it into the folder of its class, "
-                "or give its label in the manifest"
+                f"prompt {prompt!r} needs a label, and source {source.key!r} has none: put it into the folder of its "
+                "class, or give its label in the manifest"
             )
-        _check(prompts_of(options, label), options, backend)
+        if source.prompts or filled:
+            _check(prompts_of(options, source), options, backend)
+    lists = [*(own for own, _ in first), options.prompts, *(options.prompts_by_class or {}).values()]
+    if options.class_names and not any(_is_filled(options, prompts) for prompts in lists):
+        raise ValueError(f"class names are given, but no prompt has {LABEL} in it, such as 'a {LABEL} in snow'")
+    return replace(options, prompts_by_source=any(own for own, _ in first))
 
 
-def prompts_of(options: ResolvedOptions, label: str | None) -> tuple[str, ...]:
-    """Return the prompts that a class is drawn from, with its name in the place of `{label}`.
+def prompts_of(options: ResolvedOptions, source: SourceFile) -> tuple[str, ...]:
+    """Return the prompts that a source is drawn from, with the name of its class in the place of `{label}`.
 
     Examples:
         >>> from pathlib import Path
         >>> prompts = {"prompts": ("snowy",), "prompts_by_class": {"tea_rose": ("a {label} at sunset",)}}
         >>> options = ResolvedOptions(Path("train"), Path("train.dm"), **prompts)
-        >>> prompts_of(options, "tea_rose"), prompts_of(options, "daisy")
-        (('a tea rose at sunset',), ('snowy',))
+        >>> prompts_of(options, SourceFile("1.jpg", "1.jpg", "tea_rose"))
+        ('a tea rose at sunset',)
+        >>> prompts_of(options, SourceFile("1.jpg", "1.jpg", "tea_rose", prompts=("a {label} in rain",)))
+        ('a tea rose in rain',)
 
     """
-    given = _prompts_as_given(options, label)
-    if label is None or options.class_names is None:
+    given = _as_given(options, source)
+    if source.label is None or (options.class_names is None and not source.prompts):
         return given
-    return tuple(fill_label(prompt, label, options.class_names) for prompt in given)
+    return tuple(fill_label(prompt, source.label, options.class_names or {}) for prompt in given)
 
 
 def name_unknown_labels(given: Collection[str], labels: Collection[str]) -> Iterator[str]:
@@ -122,14 +130,16 @@ def slug(prompt: str) -> str:
     return f"{plain[:_SLUG_LENGTH].strip('-')}-{digest}".strip("-")
 
 
-def _prompts_as_given(options: ResolvedOptions, label: str | None) -> tuple[str, ...]:
-    if label is None or options.prompts_by_class is None:
+def _as_given(options: ResolvedOptions, source: SourceFile) -> tuple[str, ...]:
+    if source.prompts:
+        return source.prompts
+    if source.label is None or options.prompts_by_class is None:
         return options.prompts
-    return options.prompts_by_class.get(label, options.prompts)
+    return options.prompts_by_class.get(source.label, options.prompts)
 
 
-def _is_filled(options: ResolvedOptions, prompts: Iterable[str]) -> bool:
-    return options.class_names is not None and any(LABEL in prompt for prompt in prompts)
+def _is_filled(options: ResolvedOptions, prompts: Iterable[str], *, own: bool = False) -> bool:
+    return (own or options.class_names is not None) and any(LABEL in prompt for prompt in prompts)
 
 
 def _check(prompts: Sequence[str], options: ResolvedOptions, backend: Backend) -> None:

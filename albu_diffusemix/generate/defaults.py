@@ -78,6 +78,7 @@ def _said_by(recipe: Recipe) -> dict[str, Any]:
         "base_seed": recipe.base_seed,
         "draw": recipe.draw,
         "background": recipe.background,
+        "prompts_by_source": recipe.prompts_by_source,
     }
     return {name: value for name, value in said.items() if value is not None}
 

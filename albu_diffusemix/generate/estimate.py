@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from albu_diffusemix.datasets import SourceFile, spread
-from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.pipeline import GIVE_UP_AFTER, Pipeline, useless_backend_error
 from albu_diffusemix.generate.plan import Plan
 from albu_diffusemix.generate.prepare import prepare_ahead
 from albu_diffusemix.generate.ray_link import require_ray
+from albu_diffusemix.generate.read_ahead import Readers
 from albu_diffusemix.generate.reports import Outcome
 
 __all__ = ["Estimate", "estimate_cost"]

@@ -14,15 +14,15 @@ import cv2
 from albu_diffusemix.backends import Backend
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.balance import raise_small_classes
-from albu_diffusemix.generate.class_prompts import check_classes, choose_prompts
+from albu_diffusemix.generate.class_prompts import choose_prompts, look_at_prompts
 from albu_diffusemix.generate.defaults import resolve_options
 from albu_diffusemix.generate.encoding import ENCODINGS
 from albu_diffusemix.generate.options import DRAWS, GenerateOptions, ResolvedOptions
 from albu_diffusemix.generate.variants import Missing, Variant, find_missing, variants_of
 from albu_diffusemix.image_decoding import check_color
 from albu_diffusemix.import_paths import import_asked_for
-from albu_diffusemix.prompts import LABEL
 from albu_diffusemix.store import Recipe, Source, Store, Writer, refuse_other_files
+from albu_diffusemix.store.part_files import PARTS, SEALED
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
 
@@ -54,17 +54,19 @@ class OpenJob:
         self.batch_size = int(getattr(backend, "batch_size", _DEFAULT_BATCH_SIZE))
         self._writable: Store | None = None
 
-    def look_at_classes(self, sources: Sequence[SourceFile]) -> None:
-        """Check the prompts of all classes, and find how many counterparts the small ones are to have.
+    def look_at_sources(self, sources: Sequence[SourceFile]) -> None:
+        """Check the prompts of all sources, and find how many counterparts the small classes are to have.
 
         Args:
             sources: All of the data set, whatever this run makes of it.
 
         Raises:
-            ValueError: A class has no prompts, a label is missing, or the backend cannot do a prompt.
+            ValueError: A class has no prompts, a label is missing, the backend cannot do a prompt, or the store was
+                made with other parameters.
 
         """
-        check_classes(sources, self.options, self.backend)
+        self.options = look_at_prompts(sources, self.options, self.backend)
+        self.refuse_other_recipe()
         least, usual = self.options.balance, self.options.per_image
         raised = {} if least is None else raise_small_classes(sources, usual, least)
         self.options = replace(self.options, raised=raised)
@@ -78,17 +80,31 @@ class OpenJob:
 
         Args:
             source: Which one.
-            image: What it is now; if the job makes again what changed, all that was made from other pixels is missing.
+            image: What it is now; if the job looks at it again, all that was made from other pixels is missing.
 
         """
-        made_from = image if self.options.changed else None
+        made_from = image if self.looks_again_at(source) else None
         variants = self.variants_of(source)
         retry_failed = self.options.retry_failed
         return find_missing(self.store, source.key, variants, retry_failed=retry_failed, made_from=made_from)
 
+    def looks_again_at(self, source: SourceFile) -> bool:
+        """Return whether a source may have changed since its counterparts were made, and the job is to find out.
+
+        When failures are tried again, this is asked of the files that are newer than the parts with their counterparts.
+        """
+        if self.options.changed or not self.options.retry_failed or self.store is None or source.position is not None:
+            return self.options.changed
+        parts = {record.location.part for record in self.store.variants(source.key)}
+        files = [self.store.path / PARTS / f"{part}{SEALED}" for part in parts]
+        try:
+            return bool(files) and Path(source.path).stat().st_mtime_ns > max(file.stat().st_mtime_ns for file in files)
+        except OSError:
+            return False  # reading it, or the store, will say why
+
     def look_up(self, source: SourceFile, image: Source | None) -> list[Variant]:
         """Return what a source lacks; before its image was read (None), all that it may lack."""
-        unread = image is None and self.options.changed
+        unread = image is None and self.looks_again_at(source)
         return self.variants_of(source) if unread else self.find_missing(source, image).variants
 
     def store_exists(self) -> bool:
@@ -155,6 +171,7 @@ class OpenJob:
             self.options.prompts_by_class,
             self.options.class_names,
             self.options.background,
+            self.options.prompts_by_source,
         )
         for stored in (self.store.recipe, *self.store.mixed) if self.store else ():
             if stored.fingerprint == recipe.fingerprint:
@@ -184,8 +201,6 @@ def open_job(options: GenerateOptions, *, recover: bool = False) -> OpenJob:
     store = _open_store(options, recover=recover)
     resolved, backend = resolve_options(options, store)
     job = OpenJob(choose_prompts(resolved, backend), backend, store)
-    if options.class_names and job.options.class_names is None:
-        raise ValueError(f"class names are given, but no prompt has {LABEL} in it, such as 'a {LABEL} in snow'")
     job.refuse_other_recipe()
     return job
 

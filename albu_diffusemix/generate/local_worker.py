@@ -50,7 +50,7 @@ def _sources(inbox: "SimpleQueue[Message]") -> Iterator[SourceFile | None]:
         if word not in ("source", "flush"):
             return
         flushed = word == "flush"
-        yield None if flushed else SourceFile(*rest)
+        yield None if flushed else SourceFile.from_json(rest)
 
 
 if __name__ == "__main__":

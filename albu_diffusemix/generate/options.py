@@ -49,7 +49,8 @@ class GenerateOptions:
         workers: Processes that make counterparts; with the local engine, 1 is this process itself.
         similarity: Options of `albu_diffusemix.clip_filter.SimilarityFilter`, `low` and `high` among them, to reject
             counterparts too far from their sources, or too near.
-        retry_failed: Try again what failed in earlier runs.
+        retry_failed: Try again what failed in earlier runs, and make again sources whose files are newer than the parts
+            with their counterparts, if their pixels differ.
         limit: Take only that many sources of those for which something is to be made; None takes all.
         base_seed: What all seeds are derived from.
         draw: How the prompts of each source are drawn: "without_replacement", so that no prompt comes twice before all
@@ -128,6 +129,7 @@ class ResolvedOptions(GenerateOptions):
         class_names: None where `{label}` stays as it is, as in stores that were made when nothing replaced it.
         raised: The classes that `balance` gives more than `per_image`, see `albu_diffusemix.generate.balance`.
         similarity: None for no such filter.
+        prompts_by_source: Whether the data set gives sources prompts of their own.
 
     """
 
@@ -139,3 +141,4 @@ class ResolvedOptions(GenerateOptions):
     base_seed: int = 0
     draw: Draw = "without_replacement"
     raised: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    prompts_by_source: bool = False

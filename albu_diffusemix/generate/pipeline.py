@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from albu_diffusemix.backends import BackendSpec, Counterpart, Request
+from albu_diffusemix.backends import BackendSpec, BackendUnavailableError, Counterpart, Request
 from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate.encoding import Encoding, encode
 from albu_diffusemix.generate.job import OpenJob
@@ -202,6 +202,8 @@ class Pipeline:
         requests = [_request(attempt) for attempt in batch]
         try:
             counterparts = self._backend.generate(requests)
+        except BackendUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001  a backend is anybody's code, and one image must not end the run
             reason = f"{type(error).__name__}: {in_one_line(error)}"[:_LONGEST_REASON]
             if len(batch) > 1:
@@ -211,9 +213,21 @@ class Pipeline:
             self._defer(batch[0], reason)
             return [None]
         self._check(requests, counterparts)
-        self.worked = True
-        self._report_deferred()
-        return list(counterparts)
+        self._note_work(counterparts)
+        return [self._unless_failed(*made) for made in zip(batch, counterparts, strict=True)]
+
+    def _note_work(self, counterparts: list[Counterpart]) -> None:
+        if any(counterpart.status != "failed" for counterpart in counterparts):
+            self.worked = True
+            self._report_deferred()
+
+    def _unless_failed(self, attempt: _Attempt, counterpart: Counterpart) -> Counterpart | None:
+        if counterpart.status != "failed":
+            return counterpart
+        reason = counterpart.reason[:_LONGEST_REASON]
+        self._note_fault(reason)
+        self._defer(attempt, reason)
+        return None
 
     def _check(self, requests: list[Request], counterparts: list[Counterpart]) -> None:
         who = f"backend {self._options.backend!r}"

@@ -66,7 +66,7 @@ class Plan(NamedTuple):
         classes: Counts of each class of the shard, by label; None is the label of sources without.
         labels: Those of all sources in the data set.
         selection: What was passed over when the sources were looked for.
-        changed: Which sources have other pixels than the store's counterparts were made from, if that was asked for.
+        changed: Which sources have other pixels than the store's counterparts were made from, among those looked at.
 
     """
 
@@ -97,14 +97,20 @@ class Plan(NamedTuple):
 
 
 def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection) -> Plan:
-    """Compare the sources of a data set with the job's store."""
+    """Compare the sources of a data set with the job's store.
+
+    Raises:
+        ValueError: A source has other prompts of its own now than those that its counterparts were made from.
+
+    """
     in_shard = [source for source in everything if _belongs(source.key, job.options.shard)]
-    changed = find_changed(job, in_shard) if job.options.changed else Changed({}, 0, 0)
+    changed = find_changed(job, in_shard)
     left: list[SourceFile] = []
     expected: list[SourceFile] = []
     classes: defaultdict[str | None, ClassCounts] = defaultdict(ClassCounts)
     pending = 0
     for source in in_shard:
+        _refuse_other_prompts(job, source)
         missing = job.find_missing(source, changed.images.get(source.key))
         classes[source.label].add(missing)
         if missing.variants and len(left) >= (job.options.limit or sys.maxsize):
@@ -124,3 +130,16 @@ def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection
 def _belongs(key: str, shard: tuple[int, int]) -> bool:
     index, count = shard
     return count == 1 or int.from_bytes(hash_key(key), "big") % count == index
+
+
+def _refuse_other_prompts(job: OpenJob, source: SourceFile) -> None:
+    if job.store is None or job.options.allow_mixed or not source.prompts:
+        return
+    for variant in job.variants_of(source):
+        stored = job.store.find(source.key, variant.name)
+        if stored is not None and stored.prompt != variant.prompt:
+            raise ValueError(
+                f"source {source.key!r} has other prompts of its own now, and {variant.prompt!r} is asked for where "
+                f"{str(job.store.path)!r} has {stored.prompt!r}: make a new store, or leave what is there with "
+                "--allow-mixed"
+            )

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.datasets import SourceFile
-from albu_diffusemix.datasets.read_ahead import Readers, read_ahead
 from albu_diffusemix.generate.options import ResolvedOptions
+from albu_diffusemix.generate.read_ahead import Readers, read_ahead
 from albu_diffusemix.generate.reports import NOT_READ
 from albu_diffusemix.generate.variants import Variant
 from albu_diffusemix.image_decoding import reading
@@ -60,7 +60,7 @@ def prepare_ahead(
     depth: int,
     stop: threading.Event,
 ) -> Iterator[Prepared | None]:
-    """Prepare sources in threads, in order, see `albu_diffusemix.datasets.read_ahead.read_ahead`.
+    """Prepare sources in threads, in order, see `albu_diffusemix.generate.read_ahead.read_ahead`.
 
     Args:
         readers: The threads.

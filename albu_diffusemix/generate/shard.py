@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from albu_diffusemix.datasets import SourceFile
-from albu_diffusemix.datasets.read_ahead import Readers
 from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.pipeline import Pipeline
 from albu_diffusemix.generate.prepare import prepare_ahead
+from albu_diffusemix.generate.read_ahead import Readers
 from albu_diffusemix.generate.reports import Outcome, Reporter
 from albu_diffusemix.store import Writer
 

@@ -43,10 +43,10 @@ class Missing(NamedTuple):
 def variants_of(source: SourceFile, options: ResolvedOptions) -> list[Variant]:
     """Return the counterparts that a source is to have; the same in every process and run.
 
-    With `all_prompts` there is one for each prompt of its class, named by its slug. Else there are `per_image`, or more
-    in a small class, named "0000", "0001", ..., each with a prompt that a digest of base seed, key and name chooses:
-    among all of its class (Algorithm 1 of the paper), or among those that this source has not had since all were used.
-    The first ones stay what they are, however many follow.
+    With `all_prompts` there is one for each of its prompts, named by its slug. Else there are `per_image`, or more in a
+    small class, named "0000", "0001", ..., each with a prompt that a digest of base seed, key and name chooses: among
+    all of its prompts (Algorithm 1 of the paper), or among those that it has not had since all were used. The first
+    ones stay what they are, however many follow.
 
     Examples:
         >>> from pathlib import Path
@@ -55,7 +55,7 @@ def variants_of(source: SourceFile, options: ResolvedOptions) -> list[Variant]:
         ['snowy', 'sunset', 'sunset']
 
     """
-    prompts = prompts_of(options, source.label)
+    prompts = prompts_of(options, source)
     if options.all_prompts:
         return [Variant(slug(prompt), prompt) for prompt in prompts]
     variants: list[Variant] = []

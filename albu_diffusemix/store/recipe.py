@@ -12,7 +12,13 @@ __all__ = ["Recipe", "describe_differences", "is_known", "made_with", "plain"]
 
 _ABSENT = "nothing"
 _MOST_DIFFERENCES = 10
-_WHERE_ABSENT = {"draw": "with_replacement", "prompts_by_class": None, "class_names": None, "background": None}
+_WHERE_ABSENT = {
+    "draw": "with_replacement",
+    "prompts_by_class": None,
+    "class_names": None,
+    "background": None,
+    "prompts_by_source": False,
+}
 """What made the bytes before a recipe could say so."""
 
 
@@ -35,6 +41,7 @@ class Recipe:
             "without_replacement", so that no prompt comes twice before all were used.
         background: Color such as "#ffffff" that transparent parts of the sources were composed over; None where their
             alpha was dropped.
+        prompts_by_source: Whether sources that the data set gives prompts of their own have these instead.
 
     """
 
@@ -49,6 +56,7 @@ class Recipe:
     prompts_by_class: Mapping[str, tuple[str, ...]] | None = None
     class_names: Mapping[str, str] | None = None
     background: str | None = None
+    prompts_by_source: bool = False
 
     @property
     def every_prompt(self) -> tuple[str, ...]:

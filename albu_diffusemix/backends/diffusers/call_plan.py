@@ -118,8 +118,8 @@ def _check_packages(settings: Settings, family: Family) -> None:
     missing = [package for package in family.packages if find_spec(package) is None]
     if missing:
         raise ValueError(
-            f"{family.pipeline} of {settings.model_id!r} needs {', '.join(missing)}, which cannot be found here: "
-            "pip install 'albu-diffusemix[diffusers-vision]'"
+            f"{family.pipeline} of {settings.model_id!r} needs {', '.join(missing)}, not installed here: pip install "
+            f"{' '.join(missing)}"
         )
 
 

@@ -78,9 +78,7 @@ def _reason(error: Exception) -> str:
     """Say in one line what went wrong, with what to install where a package is missing."""
     said = f"{type(error).__name__}: {in_one_line(error)}"
     if isinstance(error, ImportError | NameError):  # diffusers leaves out names whose packages are missing
-        return (
-            f"a package is missing ({said}); pip install -U 'albu-diffusemix[diffusers-vision]' sentencepiece protobuf"
-        )
+        return f"a package is missing ({said}); pip install torchvision sentencepiece protobuf"
     return said
 
 
