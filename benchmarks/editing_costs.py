@@ -223,7 +223,7 @@ NETWORKS = (
 
 def _guided(family: Any, values: Mapping[str, Any]) -> int:
     """Return how many passes a step makes."""
-    if family.name in ("InstructPix2Pix", "SDXL InstructPix2Pix", "CosXL Edit"):
+    if family.name in ("InstructPix2Pix", "SDXL InstructPix2Pix", "CosXL Edit", "OmniGen"):
         return 3
     if family.name in ("FLUX.1 dev", "FLUX.1 schnell", "FLUX.1 Kontext", "FLUX.2 dev", "FLUX.2 klein KV"):
         return 1  # guidance is an input of theirs, or none
@@ -241,6 +241,10 @@ def _count(network: Network) -> tuple[float, list[float]]:
                 built(**network.inputs(side), return_dict=False)
             passes.append(counter.get_total_flops() / 1e12)
     return parameters, passes
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
 
 
 def rows() -> list[str]:
@@ -263,8 +267,8 @@ def rows() -> list[str]:
         gigabytes = 2 * (parameters + network.encoder[0])
         lines.append(
             f"| {family.name} | {parameters:.2f} | {network.encoder[0]:g} ({network.encoder[1]}) | {gigabytes:.1f} "
-            f"| {passes} | {' / '.join(f'{one:.3g}' for one in work)} "
-            f"| {' / '.join(f'{H100 / one:.2g}' for one in work)} | {network.source} | not run |"
+            f"| {passes} | {' / '.join(map(_short, work))} "
+            f"| {' / '.join(_short(H100 / one) for one in work)} | {network.source} | not run |"
         )
     return lines
 
