@@ -14,7 +14,7 @@ X_PINS := tests/requirements-x.txt
 OLD_PINS := tests/requirements-old.txt
 VISION_PINS := tests/requirements-vision.txt
 # Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
-NOT_IN_OLD := benchmarks|dataset_files|datasets|diffusers|diffusion_tools|fractal_assets|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
+NOT_IN_OLD := benchmarks|dataset_files|datasets|diffusers|diffusion_tools|fractal_assets|hub_server|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
 # Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
 define measure
 	@rm -rf $(1) && mkdir -p $(1)
@@ -29,7 +29,7 @@ export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
 test test-x test-x-all test-old test-vision: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-x-all test-old campaign test-onnx test-vision smoke lint format docs bench bench-full plots fractals pictures dist clean
+.PHONY: help demo test test-x test-x-all test-old campaign test-onnx test-vision smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -88,8 +88,14 @@ bench-full: $(VENV)/.dev ## The same with all sizes and more rounds (about 18 mi
 	$(call measure,build/bench-full,--scale full)
 
 plots: $(VENV)/.dev ## Write the figures of the last bench into the documentation, as tables and plots
-	$(BIN)/python -m benchmarks.tables build/bench docs/performance.md docs/scaling.md benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.tables build/bench README.md docs/performance.md docs/scaling.md benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.plots build/bench docs/pictures
+
+evidence: $(VENV)/.dev ## Compare on small real photographs and digits what is missing, and write docs/evidence.md (an hour or two)
+	$(BIN)/python -m benchmarks.evidence
+
+evidence-full: $(VENV)/.dev ## The same with MNIST, emoji, more masks, opacities and severities (several hours, in pieces)
+	$(BIN)/python -m benchmarks.evidence --full
 
 fractals: $(VENV)/.dev ## Render a few of the built-in fractals again and compare them with the shipped ones
 	$(BIN)/python -m fractal_assets.rendering.generate --check

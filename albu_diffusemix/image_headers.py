@@ -93,10 +93,10 @@ def may_be_transparent(data: bytes) -> bool:
 
 
 def orientation(data: bytes) -> int:
-    """Return the orientation that the EXIF data of a PNG, TIFF or WebP asks for, from 1 to 8; 1 is upright."""
+    """Return the orientation that the EXIF data of a JPEG, PNG, TIFF or WebP asks for, from 1 to 8; 1 is upright."""
     if is_tiff(data):
         return _value(tiff_fields(data), ORIENTATION) or 1
-    for found in re.finditer(rb"(?:eXIf|EXIF....(?:Exif\0\0)?)(?=II\*\0|MM\0\*)", data, re.DOTALL):
+    for found in re.finditer(rb"(?:eXIf|EXIF....(?:Exif\0\0)?|Exif\0\0)(?=II\*\0|MM\0\*)", data, re.DOTALL):
         return _value(tiff_fields(data[found.end() :]), ORIENTATION) or 1
     return 1
 

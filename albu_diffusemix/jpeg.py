@@ -1,87 +1,73 @@
 """Baseline JPEG with restart markers; cutting a half out of the bytes.
 
-A JPEG is a header of marker segments, then entropy-coded data, then EOI (`ff d9`). Its picture is a grid of 8 x 8
-blocks, coded row by row. A restart marker (`ff d0` to `ff d7`, counted round) after every `interval` blocks makes the
-decoder forget what it knew, so what lies between two of them, a *restart segment*, can be decoded without its
-neighbours. With 4:4:4 sampling no filter crosses a block's edge either.
+The picture of a JPEG is a grid of blocks, coded row by row; with 4:4:4 sampling they are 8 x 8 pixels and no filter
+crosses their edges, with 4:2:0 16 x 16 and color is interpolated across. What lies between two restart markers, a
+*restart segment* (see `jpeg_segments`), can be decoded without its neighbors. `encode` makes these so short that a half
+of the picture has edges of segments on all sides, or, with 4:2:0, little more than the half.
 
-`encode` chooses half a row of blocks as the interval. A half of the picture is then made by copying bytes: the header
-with another height or width in SOF0, the restart segments of that half in order, the markers between them numbered
-again from `ff d0`, and EOI. Any decoder reads it, with exactly the pixels that the whole file has there.
+Such a part is made by copying bytes: the header with another height or width in SOF0, the part's segments in order,
+the markers between them numbered again from `ff d0`, and EOI. Any decoder reads it. With 4:2:0 a pixel's color is taken
+from the next one's as well, so a box is cut out with one more pixel on each inner side, grown to whole segments, and
+cropped after the decoding. The pixels are exactly those that the whole file has there.
 
-Inside entropy-coded data a byte `ff` is written `ff 00`, and any number of further `ff` may stand before a marker: an
-`ff` followed by neither `00` nor `ff` begins a marker. JPEG has no checksum: its structure shows a file that breaks off
-and a header that no longer fits the data, but not a flipped bit inside a segment. Whoever stores the bytes guards them.
+JPEG has no checksum: its structure shows a file that breaks off and a header that no longer fits the data, but not a
+flipped bit inside a segment. Whoever stores the bytes guards them.
 
 EXIF orientation is not applied: pixels come as they are stored.
 """
 
-import struct
 from collections.abc import Callable
-from itertools import chain, cycle, takewhile
-from typing import NamedTuple, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.functional import Box
+from albu_diffusemix.jpeg_segments import (
+    BLOCK,
+    END_MARKER,
+    HEIGHT_WIDTH,
+    MARKER,
+    RESTARTS,
+    Data,
+    Header,
+    JpegError,
+    Segments,
+    ceil_div,
+    closing_codes,
+    find_segments,
+    read_header,
+    with_table,
+)
 
-__all__ = ["JpegError", "cut", "decode", "decode_box", "encode"]
+__all__ = ["JpegError", "Sampling", "cut", "cut_around", "decode", "decode_box", "encode"]
 
-Data: TypeAlias = bytes | bytearray | memoryview
+Sampling: TypeAlias = Literal["4:4:4", "4:2:0"]
 
-BLOCK = 8
 MAX_SIDE = 65500  # libjpeg writes no longer one
 QUALITIES = range(1, 101)
-SAMPLING_FACTORS = range(1, 5)
-NOT_SUBSAMPLED = 0x11  # both sampling factors 1
-
-PREFIX, STUFFED = 0xFF, 0x00
-BASELINE, START, END, SCAN, RESTART_INTERVAL = 0xC0, 0xD8, 0xD9, 0xDA, 0xDD
-SEQUENTIAL = {BASELINE, 0xC1, 0xC9}
-FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-RESTARTS = bytes(range(0xD0, 0xD8))
-RESTART_MARKERS = [bytes((PREFIX, code)) for code in RESTARTS]
-START_MARKER, END_MARKER = bytes((PREFIX, START)), bytes((PREFIX, END))
-WITHOUT_CONTENT = {STUFFED, 0x01, *RESTARTS, START, END}
-
-UINT16 = struct.Struct(">H")
-HEIGHT_WIDTH = struct.Struct(">HH")
-FRAME = struct.Struct(">BHHB")  # bits of a sample, height, width, number of components
+NARROWEST_FILTERED = 5  # libjpeg's filter leaves out pictures of less pixels across
 
 READS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")  # OpenCV 4.11 and later
 
 
-class JpegError(ValueError):
-    """These bytes are not a JPEG, break off, contradict themselves, or are of a kind that OpenCV does not decode."""
+def encode(image: NDArray[np.uint8], quality: int = 90, sampling: Sampling = "4:4:4") -> bytes:
+    """Write a baseline JPEG that can be cut.
 
-
-class _Header(NamedTuple):
-    frame: int  # code of the SOF marker
-    size_at: int  # where height and width stand
-    height: int
-    width: int
-    sampling: bytes  # for each component its horizontal and vertical factor, four bits each
-    interval: int  # blocks in a restart segment, 0 for no restart markers
-    scanned: int  # components in the first scan
-    data_at: int  # first entropy-coded byte
-
-
-def encode(image: NDArray[np.uint8], quality: int = 90) -> bytes:
-    """Write a baseline JPEG, 4:4:4, that can be cut.
-
-    The restart interval is half a row of blocks, or a whole row where a row has an odd number of them.
+    With 4:4:4 the restart interval is half a row of blocks, or a whole row where a row has an odd number of them. With
+    4:2:0 it is one unit of 16 x 16 pixels, and the file has a table of its restart segments.
 
     Args:
         image: `(H, W, 3)` RGB or `(H, W)` grey, uint8, sides from 1 to 65500.
         quality: libjpeg's scale, 1 to 100.
+        sampling: "4:4:4" keeps the color of each pixel, "4:2:0" one color for each two by two. Grey has no color.
 
     Returns:
         The bytes of the file.
 
     Raises:
-        ValueError: If the image's shape or dtype, or the quality, is not one of these.
+        ValueError: If the image's shape or dtype, the quality or the sampling is not one of these.
 
     Examples:
         >>> data = encode(np.zeros((32, 48, 3), np.uint8))
@@ -92,11 +78,21 @@ def encode(image: NDArray[np.uint8], quality: int = 90) -> bytes:
     _check_image(image)
     if quality not in QUALITIES:
         raise ValueError(f"quality is {quality}; allowed are 1 to 100")
-    blocks = _ceil_div(image.shape[1], BLOCK)
+    if sampling not in get_args(Sampling):
+        raise ValueError(f"sampling is {sampling!r}; allowed are {', '.join(map(repr, get_args(Sampling)))}")
+    if image.shape[2:] and sampling == "4:2:0":
+        # Libjpeg-turbo is slow at widths of an even number of units, which a half and one unit more seldom has.
+        return with_table(_encoded(image, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, 1))
+    blocks = ceil_div(image.shape[1], BLOCK)
+    interval = blocks if blocks % 2 else blocks // 2
+    return _encoded(image, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, interval)
+
+
+def _encoded(image: NDArray[np.uint8], quality: int, sampling: int, interval: int) -> bytes:
     options = {
         cv2.IMWRITE_JPEG_QUALITY: int(quality),
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        cv2.IMWRITE_JPEG_RST_INTERVAL: blocks if blocks % 2 else blocks // 2,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: sampling,
+        cv2.IMWRITE_JPEG_RST_INTERVAL: interval,
     }
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.shape[2:] else image
     return cv2.imencode(".jpg", pixels, [number for option in options.items() for number in option])[1].tobytes()
@@ -115,8 +111,8 @@ def decode(data: Data) -> NDArray[np.uint8]:
         JpegError: If the bytes are not a JPEG, break off, contradict themselves, or OpenCV does not decode them.
 
     """
-    header = _read_header(data)
-    _find_segments(data, header)
+    header, table = read_header(data)
+    find_segments(data, header, table)
     return _decode(data, header)
 
 
@@ -144,13 +140,11 @@ def decode_box(data: Data, box: Box | Callable[[int, int], Box]) -> NDArray[np.u
         (32, 24, 3)
 
     """
-    header = _read_header(data)
+    header, table = read_header(data)
     if callable(box):
         box = box(header.height, header.width)
-    ends = _find_segments(data, header)
-    grown = _grow(box, header)
-    pixels = _decode(_copy_segments(data, header, ends, grown), header)
-    left, top = grown[:2]
+    part, (left, top, _, _) = _cut_around(data, header, table, box)
+    pixels = _decode(part, header)
     return np.ascontiguousarray(pixels[box[1] - top : box[3] - top, box[0] - left : box[2] - left])
 
 
@@ -180,15 +174,40 @@ def cut(data: Data, box: Box) -> bytes | None:
         True
 
     """
-    header = _read_header(data)
-    ends = _find_segments(data, header)
-    if _grow(box, header) != tuple(box):
-        return None
-    return bytes(_copy_segments(data, header, ends, box))
+    part, grown = cut_around(data, box)
+    return part if grown == tuple(box) else None
 
 
-def _ceil_div(length: int, unit: int) -> int:
-    return -(-length // unit)
+def cut_around(data: Data, box: Box) -> tuple[bytes, Box]:
+    """Cut a box out of the bytes of a JPEG, with as much around it as decoding the box needs; nothing is decoded.
+
+    Args:
+        data: The bytes of the file.
+        box: `(x_min, y_min, x_max, y_max)` in pixels, the upper ends excluded; not empty, inside the picture.
+
+    Returns:
+        A JPEG, and the box of the picture that it shows. Where `box` lies in it, every decoder gives the pixels of the
+        whole file. A file that cannot be cut is returned as it is.
+
+    Raises:
+        JpegError: As `decode`, except for what shows only in decoding.
+        ValueError: If the box is empty or leaves the picture.
+
+    Examples:
+        >>> data = encode(np.zeros((64, 96, 3), np.uint8), sampling="4:2:0")
+        >>> part, box = cut_around(data, (48, 0, 96, 64))
+        >>> box, decode(part).shape
+        ((32, 0, 96, 64), (64, 64, 3))
+
+    """
+    part, grown = _cut_around(data, *read_header(data), box)
+    return bytes(part), grown
+
+
+def _cut_around(data: Data, header: Header, table: int, box: Box) -> tuple[Data, Box]:
+    segments = find_segments(data, header, table)
+    grown = _grow(box, header)
+    return data if segments is None else _copy_segments(data, header, header.data_at + table, segments, grown), grown
 
 
 def _check_image(image: NDArray[np.uint8]) -> None:
@@ -200,154 +219,54 @@ def _check_image(image: NDArray[np.uint8]) -> None:
         raise ValueError(f"image has the shape {image.shape}; allowed are sides from 1 to {MAX_SIDE}")
 
 
-def _read_header(data: Data) -> _Header:
-    """Read the segments up to the first SOS, behind which the entropy-coded data begin."""
-    if data[:2] != START_MARKER:
-        raise JpegError(f"not a JPEG: it begins with {data[:4].hex(' ') or 'nothing'}, a JPEG with ff d8")
-    frame = size_at = height = width = interval = code = 0
-    sampling, stop = b"", 2
-    while code != SCAN:
-        code, start, stop = _read_segment(data, stop)
-        content = data[start:stop]
-        if code in FRAMES and frame:
-            raise JpegError(f"corrupt JPEG: a second frame at byte {start}")
-        if code in FRAMES:
-            frame, size_at = code, start + 1
-            height, width, sampling = _read_frame(content)
-        if code == RESTART_INTERVAL:
-            interval = int.from_bytes(content, "big")
-    if not frame:
-        raise JpegError(f"corrupt JPEG: the scan at byte {start} has no frame before it")
-    scanned = (len(content) - 4) // 2  # SOS: their number, two bytes for each, three bytes
-    return _Header(frame, size_at, height, width, sampling, interval, scanned, stop)
-
-
-def _read_segment(data: Data, at: int) -> tuple[int, int, int]:
-    """Code, start and stop of a segment: `ff`s, code, length of two bytes that counts itself, content."""
-    code_at = at + 1
-    while code_at < len(data) and data[code_at] == PREFIX:
-        code_at += 1
-    start = code_at + 1 + UINT16.size
-    if start > len(data):
-        raise JpegError(f"the JPEG breaks off in its header: it ends at byte {len(data)}")
-    code = data[code_at]
-    if data[at] != PREFIX or code in WITHOUT_CONTENT:
-        raise JpegError(f"corrupt JPEG: {data[at : at + 2].hex(' ')} at byte {at}, where a segment should begin")
-    stop = code_at + 1 + UINT16.unpack_from(data, code_at + 1)[0]
-    if not start <= stop <= len(data):
-        raise JpegError(
-            f"the JPEG breaks off or is corrupt: it ends at byte {len(data)}, its segment at {at} at {stop}"
-        )
-    return code, start, stop
-
-
-def _read_frame(content: Data) -> tuple[int, int, bytes]:
-    if len(content) < FRAME.size:
-        raise JpegError(f"corrupt JPEG: a frame header of {len(content)} bytes")
-    _, height, width, components = FRAME.unpack_from(content)
-    if not (height and width and components) or len(content) != FRAME.size + 3 * components:
-        raise JpegError(f"corrupt JPEG: a frame of {height} x {width} pixels with {components} components")
-    sampling = bytes(content[FRAME.size + 1 :: 3])
-    if not all(factor in SAMPLING_FACTORS for byte in sampling for factor in divmod(byte, 16)):
-        raise JpegError(f"corrupt JPEG: sampling factors {sampling.hex(' ')}; allowed are 1 to 4")
-    return height, width, sampling
-
-
-def _find_segments(data: Data, header: _Header) -> list[int]:
-    """Where each restart segment ends and a marker begins; empty for a file that is not one sequential scan."""
-    at, codes = _find_markers(data, header.data_at)
-    if not _has_one_scan(header):
-        _check_scans(data, at, codes)
-        return []
-    count = _count_segments(header)
-    expected = (RESTARTS * _ceil_div(count, len(RESTARTS)))[: count - 1] + bytes((END,))
-    found = codes[:count].tobytes()
-    if found != expected:
-        whole = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(found, expected, strict=False))))
-        raise JpegError(f"the JPEG breaks off or is corrupt: of {count} segments, only the first {whole} are in place")
-    ends: list[int] = at[:count].tolist()
-    return ends
-
-
-def _find_markers(data: Data, start: int) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Offsets and codes of the markers from `start` on."""
-    coded = np.frombuffer(data, np.uint8)[start:]
-    at = np.flatnonzero(coded[:-1] == PREFIX)
-    codes = coded[at + 1]
-    real = (codes != STUFFED) & (codes != PREFIX)
-    return at[real] + start, codes[real]
-
-
-def _has_one_scan(header: _Header) -> bool:
-    return header.frame in SEQUENTIAL and header.scanned == len(header.sampling)
-
-
-def _count_segments(header: _Header) -> int:
-    """Restart segments of a sequential scan. It counts in units of the least sampled component's block."""
-    if not header.interval:
-        return 1
-    factors = [divmod(byte, 16) for byte in header.sampling] if len(header.sampling) > 1 else [(1, 1)]
-    across, down = (BLOCK * max(factor) for factor in zip(*factors, strict=True))
-    return _ceil_div(_ceil_div(header.width, across) * _ceil_div(header.height, down), header.interval)
-
-
-def _check_scans(data: Data, at: NDArray[np.intp], codes: NDArray[np.uint8]) -> None:
-    """Walk from scan to scan to EOI; what looks like a marker inside a segment's content is not one."""
-    stop = 0
-    for start, code in zip(at.tolist(), codes.tolist(), strict=True):
-        if start < stop or code in RESTARTS:
-            continue
-        if code == END:
-            return
-        stop = _read_segment(data, start)[2]
-    raise JpegError(f"the JPEG breaks off: it ends at byte {len(data)}, without the marker ff d9")
-
-
-def _segment_width(header: _Header) -> int:
-    """Width of a restart segment in pixels, or 0 for a file that cannot be cut."""
-    plain = header.frame == BASELINE and _has_one_scan(header) and set(header.sampling) == {NOT_SUBSAMPLED}
-    if not plain or not header.interval or _ceil_div(header.width, BLOCK) % header.interval:
-        return 0
-    return BLOCK * header.interval
-
-
-def _grow(box: Box, header: _Header) -> Box:
-    """The smallest box of whole segments around `box`."""
+def _grow(box: Box, header: Header) -> Box:
+    """The smallest box of whole restart segments that has all that the decoding of `box` looks at."""
     x_min, y_min, x_max, y_max = box
     height, width = header.height, header.width
     if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
         raise ValueError(f"box {tuple(box)} is empty or leaves the picture; allowed is within {(0, 0, width, height)}")
-    step = _segment_width(header)
-    if not step:
+    across, down = header.segment_width, header.unit[1]
+    if not across:
         return 0, 0, width, height
-    right, bottom = _ceil_div(x_max, step) * step, _ceil_div(y_max, BLOCK) * BLOCK
-    return x_min // step * step, y_min // BLOCK * BLOCK, min(right, width), min(bottom, height)
+    margin = header.margin or 0
+    left, top = max(0, x_min - margin) // across * across, max(0, y_min - margin) // down * down
+    right, bottom = (
+        min(ceil_div(edge + margin, unit) * unit, side)
+        for edge, unit, side in ((x_max, across, width), (y_max, down, height))
+    )
+    if margin and left and right - left < NARROWEST_FILTERED:
+        left -= across
+    return left, top, right, bottom
 
 
-def _copy_segments(data: Data, header: _Header, ends: list[int], box: Box) -> Data:
+def _copy_segments(data: Data, header: Header, data_at: int, segments: Segments, box: Box) -> Data:
     """The file with no segments but those of `box`, whose edges are edges of segments."""
     left, top, right, bottom = box
-    size = bottom - top, right - left
-    if size == (header.height, header.width):
+    if (bottom - top, right - left) == (header.height, header.width):
         return data
-    step = _segment_width(header)
-    in_row = _ceil_div(header.width, step)
-    columns = range(left // step, _ceil_div(right, step))
-    rows = range(top // BLOCK, _ceil_div(bottom, BLOCK))
-    size_stop = header.size_at + HEIGHT_WIDTH.size
-    pieces = [data[: header.size_at], HEIGHT_WIDTH.pack(*size), data[size_stop : header.data_at]]
-    starts = [header.data_at, *[end + 2 for end in ends]]
-    if len(columns) == in_row and rows.start * in_row % len(RESTARTS) == 0:  # in one piece, with the right markers
-        pieces += data[starts[rows.start * in_row] : ends[rows.stop * in_row - 1]], END_MARKER
-        return b"".join(pieces)
-    kept = [row * in_row + column for row in rows for column in columns]
-    segments = [data[starts[number] : ends[number]] for number in kept]
-    pieces += chain.from_iterable(zip(segments, cycle(RESTART_MARKERS)))
-    pieces[-1] = END_MARKER
-    return b"".join(pieces)
+    across, down = header.segment_width, header.unit[1]
+    in_row, rows = ceil_div(header.width, across), slice(top // down, ceil_div(bottom, down))
+    columns = slice(left // across, ceil_div(right, across))
+    lengths, codes_at = (array.reshape(-1, in_row) for array in segments)
+    before = int(codes_at[rows.start - 1, -1]) if top else data_at - 1
+    pieces: list[Data] = [header.before_size, HEIGHT_WIDTH.pack(bottom - top, right - left), header.after_size]
+    if columns.stop - columns.start == in_row:
+        stop = int(codes_at[rows.stop - 1, -1]) + 1
+        if rows.start * in_row % len(RESTARTS) == 0:  # they have the right markers, but the last
+            return b"".join((*pieces, data[before + 1 : stop - MARKER], END_MARKER))
+        pieces.append(data[before + 1 : stop])
+    else:
+        last = codes_at[rows, columns.stop - 1].tolist()
+        first = codes_at[rows, columns.start - 1].tolist() if left else [before, *codes_at[rows, -1].tolist()]
+        pieces += [data[start + 1 : stop + 1] for start, stop in zip(first, last, strict=False)]
+    part = bytearray().join(pieces)
+    codes = lengths[rows, columns].cumsum(dtype=np.intp)
+    codes += header.data_at - 1
+    np.frombuffer(part, np.uint8).put(codes, closing_codes(len(codes)))
+    return part
 
 
-def _decode(data: Data, header: _Header) -> NDArray[np.uint8]:
+def _decode(data: Data, header: Header) -> NDArray[np.uint8]:
     grey = len(header.sampling) == 1
     color = cv2.IMREAD_COLOR_RGB if READS_RGB else cv2.IMREAD_COLOR
     flags = (cv2.IMREAD_GRAYSCALE if grey else color) | cv2.IMREAD_IGNORE_ORIENTATION

@@ -1,5 +1,6 @@
 """What stays the same on every machine: keys, names of variants and parts, hashes and seeds."""
 
+import functools
 import json
 import re
 import unicodedata
@@ -123,10 +124,14 @@ def hash_pixels(image: NDArray[np.generic]) -> bytes:
         '21d3bced90b2b0be425446a729be9ce7'
 
     """
-    line = "x".join(map(str, image.shape)) + image.dtype.str + "\n"
-    digest = xxhash.xxh3_128(line.encode())
+    digest = xxhash.xxh3_128(_first_line(image.shape, image.dtype.str))
     digest.update(np.ascontiguousarray(image).data)
     return bytes(digest.digest())
+
+
+@functools.lru_cache(1024)
+def _first_line(shape: tuple[int, ...], dtype: str) -> bytes:
+    return f"{'x'.join(map(str, shape))}{dtype}\n".encode()
 
 
 def derive_seed(base_seed: int, key: str, prompt: str, variant: str, attempt: int = 0) -> int:

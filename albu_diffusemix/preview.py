@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import albumentations as A
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from albu_diffusemix.backends import BackendSpec
@@ -15,18 +14,15 @@ from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import to_rgb, whole_box
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.mixing import CounterpartMixin, FractalMixin
-from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.text import in_one_line, parse_json
+from albu_diffusemix.pipelines import as_picture, leaves, load_pipeline
 from albu_diffusemix.tracing import TracedCall, trace
 from albu_diffusemix.transforms import DiffuseMix, FractalBlend, HalfConcat
-from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 
 __all__ = ["Cell", "contact_sheet", "default_pipeline", "force_ours", "load_pipeline", "steps", "summary"]
 
 Picture = NDArray[np.uint8]
 
 COLUMNS = ("input", "counterpart", "mask", "hybrid", "fractal", "result")
-_OVERSHOOT = 0.1  # interpolation leaves [0, 1] by less than this, normalization by much more
 NOTHING = Cell(None, "")
 
 
@@ -40,34 +36,6 @@ def default_pipeline() -> Any:
     return A.Compose([DiffuseMix(p=1)])
 
 
-def load_pipeline(path: Path) -> Any:
-    """Load a pipeline that `A.save` wrote.
-
-    Args:
-        path: A YAML file, or a JSON file with the ending `.json`.
-
-    Returns:
-        The pipeline.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not a pipeline, or holds arguments that are not allowed.
-
-    """
-    data_format = "json" if path.suffix.lower() == ".json" else "yaml"
-    text, check = read_text(path), refuse_yaml_bomb if data_format == "yaml" else parse_json
-    try:
-        check(text)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = in_one_line(error)
-        raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
-    try:
-        return A.load(path, data_format=data_format)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = in_one_line(error) or type(error).__name__
-        raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
-
-
 def force_ours(pipeline: Any) -> None:
     """Set p of our transforms in a pipeline to 1, so that every row of a sheet shows them.
 
@@ -78,7 +46,7 @@ def force_ours(pipeline: Any) -> None:
         ValueError: It holds no transform of this package.
 
     """
-    ours = [leaf for leaf in _leaves(pipeline) if isinstance(leaf, DiffuseMix | HalfConcat | FractalBlend)]
+    ours = [leaf for leaf in leaves(pipeline) if isinstance(leaf, DiffuseMix | HalfConcat | FractalBlend)]
     if not ours:
         raise ValueError("the pipeline holds no DiffuseMix, HalfConcat or FractalBlend to show")
     for transform in ours:
@@ -95,10 +63,10 @@ def summary(pipeline: Any) -> str:
         One line that names what made the counterparts, and the transforms.
 
     """
-    leaves = list(_leaves(pipeline))
-    backends = {_backend_name(leaf.backend) for leaf in leaves if isinstance(leaf, DiffuseMix | HalfConcat)}
+    transforms = list(leaves(pipeline))
+    backends = {_backend_name(leaf.backend) for leaf in transforms if isinstance(leaf, DiffuseMix | HalfConcat)}
     made = f"Counterparts: {', '.join(sorted(backends))}. " if backends else ""
-    return f"{made}Pipeline: {', '.join(type(leaf).__name__ for leaf in leaves)}."
+    return f"{made}Pipeline: {', '.join(type(leaf).__name__ for leaf in transforms)}."
 
 
 def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
@@ -117,7 +85,7 @@ def steps(image: Picture, caption: str, pipeline: Any) -> list[Cell]:
         result = pipeline(image=image)["image"]
     concat = next((call for call in calls if isinstance(call.transform, CounterpartMixin)), None)
     blend = next((call for call in calls if isinstance(call.transform, FractalMixin)), None)
-    shown = _viewable(result)
+    shown = as_picture(result)
     return [
         Cell(image, caption),
         *(_concat_cells(concat) if concat else [NOTHING] * 3),
@@ -140,14 +108,6 @@ def contact_sheet(rows: Iterable[list[Cell]], footer: str) -> Picture:
     return draw_sheet(list(rows), COLUMNS, footer)
 
 
-def _leaves(pipeline: Any) -> Iterable[Any]:
-    for transform in pipeline.transforms:
-        if hasattr(transform, "transforms"):
-            yield from _leaves(transform)
-        else:
-            yield transform
-
-
 def _concat_cells(call: TracedCall) -> list[Cell]:
     transform, image, params = cast("CounterpartMixin", call.transform), call.image, call.params
     height, width = image.shape[:2]
@@ -167,14 +127,6 @@ def _fractal_cell(call: TracedCall) -> Cell:
     index = call.params["fractal_index"]
     fractal = library.get(index, call.image.shape[0], call.image.shape[1])
     return Cell(fractal, f"{Path(library.name(index)).stem}, {call.params['alpha']:.2f}")
-
-
-def _viewable(result: Any) -> Picture | None:
-    """Return the pipeline's output as a picture, where it still is one: tensors and normalized images are not."""
-    if not isinstance(result, np.ndarray) or result.dtype not in (np.uint8, np.float32):
-        return None
-    normalized = result.dtype == np.float32 and (result.min() < -_OVERSHOOT or result.max() > 1 + _OVERSHOOT)
-    return None if normalized else to_rgb(result)
 
 
 def _backend_name(spec: BackendSpec) -> str:

@@ -1,12 +1,16 @@
 """Text from files, stores and backends, which may hold anything: made fit to be shown, and read as JSON."""
 
+import difflib
 import json
 import math
 import sys
 import warnings
+from collections.abc import Collection
 from typing import Any
 
-__all__ = ["in_one_line", "make_output_printable", "parse_json", "printable"]
+__all__ = ["in_one_line", "make_output_printable", "parse_json", "printable", "unknown"]
+
+_MOST_NAMES = 20
 
 
 def printable(text: object) -> str:
@@ -38,6 +42,25 @@ def printable(text: object) -> str:
 def in_one_line(message: object) -> str:
     """Return a message without its line breaks and repeated spaces, such as that of an error of a library."""
     return " ".join(str(message).split())
+
+
+def unknown(what: str, name: object, known: Collection[str]) -> str:
+    """Return a message about a name that is not known: which are, unless they are many, and which one may be meant.
+
+    Args:
+        what: What it would be the name of.
+        name: As it was given.
+        known: Those that there are.
+
+    Examples:
+        >>> from albu_diffusemix.text import unknown
+        >>> unknown("loss", "jds", ["cross_entropy", "jsd"])
+        "unknown loss 'jds'; known: cross_entropy, jsd; did you mean 'jsd'?"
+
+    """
+    close = difflib.get_close_matches(str(name), known, n=1)
+    listed = f"; known: {', '.join(known)}" if len(known) <= _MOST_NAMES else ""
+    return f"unknown {what} {name!r}{listed}{f'; did you mean {close[0]!r}?' if close else ''}"
 
 
 def make_output_printable() -> None:

@@ -1,5 +1,6 @@
 """Stores of real counterparts, and what must come out of them, by another way than the package's."""
 
+import io
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from albu_diffusemix.jpeg import encode
+from albu_diffusemix.generate import ENCODINGS
+from albu_diffusemix.generate.encoding import encode
 from albu_diffusemix.store import Recipe, Source, Store
 
 PROMPTS = ("snowy", "sunset")
@@ -22,9 +24,9 @@ class Entry(NamedTuple):
     variant: str = "0000"
 
 
-def make_store(path: Path, *entries: Entry, prompts=PROMPTS) -> str:
+def make_store(path: Path, *entries: Entry, prompts=PROMPTS, encoding: str = "jpeg444") -> str:
     """A store of these entries, each third of them in a part of its own."""
-    store = Store.create(path, Recipe("procedural", "f00d", prompts))
+    store = Store.create(path, Recipe("procedural", "f00d", prompts, None, ENCODINGS[encoding]))
     for start in range(3):
         with store.writer() as writer:
             for key, image, counterpart, prompt, variant in entries[start::3]:
@@ -45,12 +47,14 @@ def picture(seed: int, height: int, width: int) -> np.ndarray:
     return cv2.resize(noise(seed, 5, 7), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def counterpart_of(image: np.ndarray, height: int, width: int) -> bytes:
+def counterpart_of(image: np.ndarray, height: int, width: int, encoding: str = "jpeg444") -> bytes:
     """The negative, stored at a size of its own."""
-    return encode(255 - cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+    return encode(255 - cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), encoding)
 
 
 def decoded(data: bytes) -> np.ndarray:
+    if data.startswith(b"\x93NUMPY"):
+        return np.load(io.BytesIO(data))
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 

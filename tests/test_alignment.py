@@ -186,3 +186,31 @@ def test_the_key_of_another_image_is_named_with_the_right_one(tmp_path):
     transform = HalfConcat(precomputed(make_store(tmp_path / "store", *entries)), p=1)
     with pytest.raises(ValueError, match=r"key is that of another image \(given 'b.jpg', .* these pixels as 'a.jpg'\)"):
         transform(image=IMAGE, diffusemix_metadata={"key": "b.jpg"})
+
+
+ONE_BLOCK = np.zeros((48, 64, 3), np.uint8)
+ONE_BLOCK[16:24, 40:48] = 1
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "jpeg444", "raw"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (MOVES["flipped left to right"], "the image is flipped left to right"),
+        (lambda image: image ^ ONE_BLOCK, "the image has other pixels than its source"),
+    ],
+    ids=["flipped", "one block"],
+)
+def test_a_change_that_comes_only_at_the_third_read_is_found(tmp_path, encoding, change, said):
+    entry = Entry("1.jpg", IMAGE, counterpart_of(IMAGE, 48, 64, encoding))
+    store = precomputed(make_store(tmp_path / "store", entry, encoding=encoding))
+    reads = iter([lambda image: image, lambda image: image, change])
+
+    def read(image):
+        return next(reads)(image)
+
+    pipeline = A.Compose([Before(read), DiffuseMix(store, p=1)], seed=7)
+    for _ in range(2):
+        pipeline(image=IMAGE, diffusemix_metadata={"key": "1.jpg"})
+    with pytest.raises(ValueError, match=said):
+        pipeline(image=IMAGE, diffusemix_metadata={"key": "1.jpg"})

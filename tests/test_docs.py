@@ -138,7 +138,7 @@ def test_what_the_system_refuses_is_on_the_troubleshooting_page(number):
     assert re.search(rf"{reason}.* \| {re.escape(advice)}", plain(page("troubleshooting.md")))
 
 
-@pytest.mark.parametrize("extra", ["demo", "diffusers", "hf", "onnx", "onnx-export", "parquet", "ray"])
+@pytest.mark.parametrize("extra", ["demo", "diffusers", "hf", "hub", "onnx", "onnx-export", "parquet", "ray"])
 def test_the_install_page_lists_the_packages_of_each_extra(extra):
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")

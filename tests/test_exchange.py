@@ -1,14 +1,18 @@
 import json
 import os
+import shutil
 import sys
 
 import cv2
 import numpy as np
 import pytest
 from job_files import content, failures, make, make_data
+from store_files import flip, part_file
 
 from albu_diffusemix import jpeg
+from albu_diffusemix.backends import Request, create_backend
 from albu_diffusemix.cli import main
+from albu_diffusemix.exchange import export_kaggle
 from albu_diffusemix.images import read_image, write_image
 from albu_diffusemix.store import Source, Store
 
@@ -194,10 +198,17 @@ def test_files_of_another_encoding_are_encoded_again_and_can_be_cut(data, tmp_pa
     path = negative(data, "class0/000.png", tmp_path / "made/class0/000.png/snowy.png")
     bring(tmp_path / "made", tmp_path / "new.dm", data)
     [(*_, image)] = content(tmp_path / "new.dm").values()
+    assert image == jpeg.encode(read_image(path), sampling="4:2:0")
+    bring(tmp_path / "made", tmp_path / "full.dm", data, "--encoding", "jpeg444")
+    [(*_, image)] = content(tmp_path / "full.dm").values()
     assert image == jpeg.encode(read_image(path))
     bring(tmp_path / "made", tmp_path / "png.dm", data, "--encoding", "png")
     [(*_, image)] = content(tmp_path / "png.dm").values()
     assert image == path.read_bytes()
+    negative(data, "class1/001.png", tmp_path / "made/class1/001.png/snowy.png")
+    assert bring(tmp_path / "made", tmp_path / "full.dm", data) == 0  # goes on as it was begun
+    assert len(content(tmp_path / "full.dm")) == 2
+    assert Store.open(tmp_path / "full.dm").mixed == ()
 
 
 def test_a_jpeg_that_exif_turns_is_stored_upright(data, tmp_path):
@@ -256,3 +267,66 @@ def test_a_wrong_table_is_named_with_its_line(data, tmp_path, capsys):
     (tmp_path / "made/counterparts.jsonl").write_text(f'{{"file": 3}}{os.linesep}')
     assert bring(tmp_path / "made", tmp_path / "new.dm", data) == 2
     assert "counterparts.jsonl' line 1 is not one that an export writes" in capsys.readouterr().err
+
+
+@pytest.fixture
+def kaggle(store, out):
+    assert export(store, out, to="kaggle") == 0
+    return out
+
+
+def test_an_export_for_kaggle_has_no_file_that_a_site_would_unpack(kaggle):
+    archives = tuple(ending for _, endings, _ in shutil.get_unpack_formats() for ending in endings)
+    names = [file.name for file in kaggle.rglob("*") if file.is_file()]
+    assert ".tar" in archives
+    assert "part-00000.part" in names
+    assert not [name for name in names if name.endswith((*archives, ".7z", ".rar", ".gz"))]
+    assert not [name for name in names if name.startswith(("README", "contact-sheet"))]
+
+
+def test_an_export_for_kaggle_is_the_same_store_to_every_command(store, kaggle, data, capsys):
+    assert content(kaggle) == content(store)
+    assert run("verify", kaggle) == run("status", kaggle) == run("doctor", data, kaggle) == 0
+    assert "6 of 6 images" in capsys.readouterr().out
+    flip(part_file(kaggle, ".part"), 3000)
+    assert run("verify", kaggle) == 1
+    assert "part-00000.part: " in capsys.readouterr().out
+    assert run("repair", kaggle) == 0
+    assert run("verify", kaggle) == 0
+
+
+def test_halves_of_raw_counterparts_are_read_from_an_export_for_kaggle(data, tmp_path, out):
+    make(data, tmp_path / "raw.dm", encoding="raw")
+    assert export(tmp_path / "raw.dm", out, to="kaggle") == 0
+    key = next(iter(Store.open(out).records())).key
+    request = Request(read_image(data / key), None, 0, key, (0, 0, 32, 48))
+    backends = [create_backend({"name": "precomputed", "store": str(store)}) for store in (out, tmp_path / "raw.dm")]
+    [there, here] = [backend.generate([request])[0].image for backend in backends]
+    assert there.shape == (48, 32, 3)
+    assert np.array_equal(there, here)
+
+
+def test_an_export_for_kaggle_is_repaired_from_its_parts_alone(store, kaggle):
+    shutil.rmtree(kaggle / "index")
+    part_file(kaggle, ".idx").unlink()
+    (kaggle / "store.json").unlink()
+    assert run("repair", kaggle) == 0
+    assert content(kaggle) == content(store)
+
+
+def test_a_run_goes_on_from_a_store_exported_for_kaggle(kaggle, data):
+    before = content(kaggle)
+    make(make_data(data, 8), kaggle, all_prompts=True)
+    assert content(kaggle).items() > before.items()
+    assert sorted(file.name for file in (kaggle / "parts").glob("*.[tp]ar*")) == ["part-00000.part", "part-00001.tar"]
+    assert run("verify", kaggle) == 0
+
+
+def test_an_export_for_kaggle_that_was_cut_short_is_no_store(store, out):
+    def stop():
+        raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError):
+        export_kaggle(Store.open(store), out, stop)
+    assert (out / "parts/part-00000.part").exists()
+    assert run("status", out) == 2

@@ -9,10 +9,12 @@ import job_backends
 import numpy as np
 import pytest
 from job_files import SIZE, Silent, content, failures, generate, make, make_data, options_of
+from precomputed_files import decoded
 
 import albu_diffusemix
 from albu_diffusemix.datasets import SourceFile, items
-from albu_diffusemix.generate import describe_size, estimate, estimate_cost, make_plan
+from albu_diffusemix.generate import ENCODINGS, describe_size, estimate, estimate_cost, make_plan
+from albu_diffusemix.generate.encoding import encoding_of
 from albu_diffusemix.generate.job import open_job
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.prepare import prepare_ahead
@@ -66,22 +68,54 @@ def test_what_is_stored_is_what_the_backend_makes_of_the_source_at_stored_size(d
         np.testing.assert_array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), expected)
 
 
+SMALL_SOURCES = [(20, 30), (3, 5), (320, 32)]
+
+
 @pytest.mark.parametrize(
-    ("shape", "expected"),
-    [((48, 64), (32, 48)), ((20, 30), (16, 32)), ((3, 5), (16, 16)), ((33, 500), (32, 480)), ((320, 32), (320, 32))],
+    ("encoding", "shape", "expected"),
+    [
+        *((encoding, shape, shape) for shape in SMALL_SOURCES for encoding in ("jpeg", "raw")),
+        *zip(["jpeg444", "png", "webp"], SMALL_SOURCES, [(16, 32), (16, 16), (320, 32)], strict=True),
+        *((encoding, (48, 64), (32, 48)) for encoding in ("jpeg", "raw", "jpeg444")),
+        ("jpeg", (33, 500), (32, 480)),
+    ],
 )
-def test_stored_sides_are_multiples_of_16_and_the_shorter_is_the_size_or_less(tmp_path, store, shape, expected):
-    make(make_data(tmp_path / "data", 1, shape), store)
+def test_a_source_that_is_not_made_smaller_keeps_its_sides_where_any_can_be_cut_else_they_are_multiples_of_16(
+    tmp_path, store, encoding, shape, expected
+):
+    make(make_data(tmp_path / "data", 1, shape), store, encoding=encoding)
     [(_, _, source, image)] = content(store).values()
     assert (source.height, source.width) == shape
-    assert cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR).shape[:2] == expected
+    assert decoded(image).shape[:2] == expected
 
 
-@pytest.mark.parametrize(("encoding", "start"), [("jpeg", b"\xff\xd8"), ("png", b"\x89PNG"), ("webp", b"RIFF")])
+@pytest.mark.parametrize(
+    ("encoding", "start"),
+    [
+        ("jpeg", b"\xff\xd8"),
+        ("jpeg444", b"\xff\xd8"),
+        ("raw", b"\x93NUMPY"),
+        ("png", b"\x89PNG"),
+        ("webp", b"RIFF"),
+    ],
+)
 def test_each_encoding_is_written_and_recorded(data, store, encoding, start):
     generate(data, store, "--encoding", encoding, "--limit", 2)
     assert all(image.startswith(start) for *_, image in content(store).values())
-    assert Store.open(store).recipe.encoding["format"] == encoding.replace("jpeg", "jpg")
+    assert Store.open(store).recipe.encoding == ENCODINGS[encoding]
+    assert encoding_of(Store.open(store).recipe) == encoding
+
+
+def test_a_store_of_4_4_4_goes_on_in_4_4_4_when_jpeg_is_asked_for(data, store, capsys):
+    generate(data, store, "--encoding", "jpeg444", "--limit", 2)
+    assert Store.open(store).recipe.encoding == {"format": "jpg", "quality": 90}  # as before there were two
+    assert generate(data, store, "--encoding", "jpeg", "--limit", 2) == 0
+    assert [recipe.encoding for recipe in (Store.open(store).recipe, *Store.open(store).mixed)] == [
+        ENCODINGS["jpeg444"]
+    ]
+    assert len(content(store)) == 4
+    assert generate(data, store, "--encoding", "raw") == 2
+    assert "encoding.format: the store has 'jpg', you ask for 'npy'" in capsys.readouterr().err
 
 
 def test_random_prompts_are_drawn_by_base_seed_key_and_variant_and_all_occur(data, store):

@@ -28,8 +28,9 @@ from jpeg_files import (
 )
 from PIL import Image
 
-from albu_diffusemix import jpeg
-from albu_diffusemix.jpeg import cut, decode, decode_box, encode
+from albu_diffusemix import jpeg, jpeg_segments
+from albu_diffusemix.jpeg import cut, cut_around, decode, decode_box, encode
+from albu_diffusemix.jpeg_segments import TABLE_NAME, find_segments, read_header
 
 SUBSAMPLED = {
     "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
@@ -39,6 +40,7 @@ SUBSAMPLED = {
 }
 
 qualities = st.integers(1, 100)
+samplings = st.sampled_from(["4:4:4", "4:2:0"])
 sides = st.integers(1, 90)
 even_sides = st.integers(1, 6).map(lambda blocks: 16 * blocks)
 
@@ -72,19 +74,20 @@ def crop(pixels, box):
 # What encode writes.
 
 
-@given(images(), qualities)
+@given(images(), qualities, samplings)
 @settings(deadline=None)
-def test_both_stock_decoders_read_the_file_as_decode_does(image, quality):
-    data = encode(image, quality)
+def test_both_stock_decoders_read_the_file_as_decode_does(image, quality, sampling):
+    data = encode(image, quality, sampling)
     assert decode(data).shape == image.shape
     np.testing.assert_array_equal(decode(data), opencv(data))
     np.testing.assert_array_equal(decode(data), pillow(data))
 
 
+@pytest.mark.parametrize(("sampling", "least"), [("4:4:4", 34), ("4:2:0", 30)])
 @pytest.mark.parametrize("image", PHOTOGRAPHS)
-def test_a_photograph_comes_back_nearly_as_it_was(image):
-    assert cv2.PSNR(decode(encode(image)), image) > 34
-    assert cv2.PSNR(decode(encode(image[..., 0])), image[..., 0]) > 34
+def test_a_photograph_comes_back_nearly_as_it_was(image, sampling, least):
+    assert cv2.PSNR(decode(encode(image, sampling=sampling)), image) > least
+    assert cv2.PSNR(decode(encode(image[..., 0], sampling=sampling)), image[..., 0]) > 34
 
 
 @pytest.mark.parametrize("side", [256, 512])
@@ -93,6 +96,45 @@ def test_restart_markers_cost_little_more_than_one_percent(image, side):
     image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     plain = foreign(image, cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111)
     assert len(plain) < len(encode(image)) <= 1.013 * len(plain)
+
+
+@pytest.mark.parametrize("side", [256, 512])
+@pytest.mark.parametrize("image", PHOTOGRAPHS)
+def test_short_segments_and_their_table_cost_a_few_percent(image, side):
+    image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    plain = foreign(image, cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SUBSAMPLED["4:2:0"])
+    assert len(plain) < len(encode(image, sampling="4:2:0")) <= 1.11 * len(plain)
+
+
+@pytest.mark.parametrize("image", PHOTOGRAPHS)
+def test_4_2_0_is_smaller_than_4_4_4(image):
+    assert len(encode(image, sampling="4:2:0")) < 0.9 * len(encode(image))
+
+
+def test_the_table_says_where_the_markers_are_found_and_is_believed_only_then(monkeypatch):
+    data = encode(PHOTOGRAPHS[0], sampling="4:2:0")
+    by_table = find_segments(data, *read_header(data)).codes_at
+    places = data.index(TABLE_NAME) + len(TABLE_NAME)
+    for steps in ([1], [1, 255], [0, 0, 0, 1, 1, 254]):
+        wrong = bytearray(data)
+        for place, step in enumerate(steps, places):
+            wrong[place] = (wrong[place] + step) % 256
+        np.testing.assert_array_equal(find_segments(wrong, *read_header(wrong)).codes_at, by_table)
+        np.testing.assert_array_equal(decode_box(wrong, (9, 0, 99, 77)), crop(decode(data), (9, 0, 99, 77)))
+    monkeypatch.setattr(jpeg_segments, "_find_markers", None)  # the table alone is enough
+    np.testing.assert_array_equal(find_segments(data, *read_header(data)).codes_at, by_table)
+    with pytest.raises(TypeError):
+        find_segments(wrong, *read_header(wrong))
+
+
+def test_a_part_that_was_cut_out_has_no_table_and_can_be_cut_again():
+    data = encode(PHOTOGRAPHS[0], sampling="4:2:0")
+    part, box = cut_around(data, (256, 0, 512, 512))
+    assert TABLE_NAME in data
+    assert TABLE_NAME not in part
+    assert box == (240, 0, 512, 512)
+    quarter = decode_box(part, (16, 256, 272, 512))
+    np.testing.assert_array_equal(quarter, crop(opencv(data), (256, 256, 512, 512)))
 
 
 def test_a_lower_quality_gives_a_smaller_file():
@@ -107,10 +149,11 @@ def test_encode_takes_views_and_leaves_them_as_they_are():
     np.testing.assert_array_equal(view, before)
 
 
-@pytest.mark.parametrize("shape", [(1, 65500), (65500, 1), (65500, 16)])
+@pytest.mark.parametrize("shape", [(1, 65500), (65500, 1), (65500, 16), (17, 65500, 3), (65500, 17, 3)])
 def test_the_longest_sides_can_be_cut(shape):
-    data = encode(np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape))
-    for box in halves(*shape).values():
+    pixels = np.arange(np.prod(shape[:2]), dtype=np.uint8).reshape(shape[:2])
+    data = encode(pixels if shape[2:] == () else np.dstack([pixels] * 3), sampling="4:2:0")
+    for box in halves(*shape[:2]).values():
         if box[0] < box[2] and box[1] < box[3]:
             np.testing.assert_array_equal(decode_box(data, box), crop(decode(data), box))
 
@@ -135,6 +178,11 @@ def test_encode_says_what_it_cannot_take(image, quality, said):
         encode(image, quality)
 
 
+def test_encode_says_which_sampling_it_knows():
+    with pytest.raises(ValueError, match="sampling is '4:2:2'; allowed are '4:4:4', '4:2:0'"):
+        encode(np.zeros((8, 8, 3), np.uint8), sampling="4:2:2")
+
+
 # Boxes and halves.
 
 
@@ -149,14 +197,28 @@ def test_a_half_cut_out_of_the_bytes_is_the_crop_of_the_whole_in_any_decoder(ima
     np.testing.assert_array_equal(pillow(part), crop(pillow(data), box))
 
 
-@given(st.data(), images(), qualities)
-@settings(deadline=None, max_examples=200)
-def test_a_decoded_box_is_the_crop_of_the_whole(draws, image, quality):
-    data = encode(image, quality)
+@given(st.data(), images(), qualities, samplings)
+@settings(deadline=None, max_examples=300)
+def test_a_decoded_box_is_the_crop_of_the_whole(draws, image, quality, sampling):
+    data = encode(image, quality, sampling)
     box = draws.draw(boxes(*image.shape[:2]))
     part = decode_box(data, box)
     np.testing.assert_array_equal(part, crop(opencv(data), box))
     assert part.flags.c_contiguous
+
+
+@given(st.data(), images(), qualities, samplings)
+@settings(deadline=None, max_examples=200)
+def test_where_a_box_lies_in_what_was_cut_around_it_any_decoder_gives_the_pixels_of_the_whole(
+    draws, image, quality, sampling
+):
+    data = encode(image, quality, sampling)
+    x_min, y_min, x_max, y_max = draws.draw(boxes(*image.shape[:2]))
+    part, (left, top, right, bottom) = cut_around(data, (x_min, y_min, x_max, y_max))
+    inside = x_min - left, y_min - top, x_max - left, y_max - top
+    for decoder in (opencv, pillow):
+        assert decoder(part).shape[:2] == (bottom - top, right - left)
+        np.testing.assert_array_equal(crop(decoder(part), inside), crop(decoder(data), (x_min, y_min, x_max, y_max)))
 
 
 @given(st.data(), images(), qualities)
@@ -169,6 +231,14 @@ def test_a_cut_box_is_the_crop_of_the_whole_or_nothing(draws, image, quality):
     part = cut(data, box)
     assume(part is not None)
     np.testing.assert_array_equal(opencv(part), crop(opencv(data), box))
+
+
+@pytest.mark.parametrize("width", [17, 18, 19, 20, 21, 35])
+def test_a_strip_as_narrow_as_decoders_do_not_filter_is_cut_out_with_more(width):
+    data = encode(noise(40, width, 1), sampling="4:2:0")
+    for x_min in range(15, width):
+        box = (x_min, 0, width, 40)
+        np.testing.assert_array_equal(decode_box(data, box), crop(opencv(data), box))
 
 
 def test_a_half_of_a_half_can_be_cut_again():
@@ -184,14 +254,24 @@ def test_rows_of_blocks_can_be_cut_where_a_row_has_an_odd_number_of_blocks():
     assert cut(data, (0, 0, 96, 100)) is None
 
 
-def test_little_more_than_the_box_is_decoded(monkeypatch):
-    data = encode(PHOTOGRAPHS[0])
+BOXES = [(256, 0, 512, 512), (0, 0, 512, 276), (300, 100, 301, 101), (255, 0, 257, 512)]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "sizes"),
+    [
+        ("4:4:4", [(512, 256), (280, 512), (8, 256), (512, 512)]),
+        ("4:2:0", [(512, 272), (288, 512), (16, 16), (512, 32)]),
+    ],
+)
+def test_little_more_than_the_box_is_decoded(monkeypatch, sampling, sizes):
+    data = encode(PHOTOGRAPHS[0], sampling=sampling)
     decoded = []
     imdecode = cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda *args: decoded.append(imdecode(*args)) or decoded[-1])
-    for box in [(256, 0, 512, 512), (0, 0, 512, 276), (300, 100, 301, 101), (255, 0, 257, 512)]:
+    for box in BOXES:
         decode_box(data, box)
-    assert [pixels.shape[:2] for pixels in decoded] == [(512, 256), (280, 512), (8, 256), (512, 512)]
+    assert [pixels.shape[:2] for pixels in decoded] == sizes
 
 
 def test_a_box_may_be_asked_of_the_pictures_size():
@@ -319,6 +399,13 @@ def test_other_segments_in_the_header_are_passed_over():
     arithmetic = b"\xff\xcc\x00\x04\x00\x10"
     profile = b"\xff\xe2\x80\x02" + bytes(range(256)) * 128
     data = SMALL[:2] + COMMENT + SMALL[2:20] + profile + arithmetic + COMMENT + SMALL[20:]
+    for box in halves(32, 48).values():
+        np.testing.assert_array_equal(pillow(cut(data, box)), crop(pillow(SMALL), box))
+
+
+def test_the_frame_may_come_first():
+    at = SMALL.index(b"\xff\xc0")
+    data = SMALL[:2] + SMALL[at : at + 19] + SMALL[2:at] + SMALL[at + 19 :]
     for box in halves(32, 48).values():
         np.testing.assert_array_equal(pillow(cut(data, box)), crop(pillow(SMALL), box))
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jpeg_files import COMMENT, END, HEADER, SEGMENTS, SMALL, from_pillow, in_three_scans, joined, noise, of_kind
 
 from albu_diffusemix.jpeg import JpegError, cut, decode, decode_box, encode
+from albu_diffusemix.jpeg_segments import TABLE_AT, read_header
 
 
 def calls(data):
@@ -21,12 +22,13 @@ def calls(data):
     "data",
     [
         SMALL,
+        encode(noise(17, 40, 8), sampling="4:2:0"),
         encode(noise(17, 25, 8)[..., 0]),
         from_pillow(noise(24, 24, 9)),
         from_pillow(noise(24, 24, 9), progressive=True),
         in_three_scans(noise(16, 16, 9), COMMENT),
     ],
-    ids=["colour", "grey", "subsampled", "progressive", "three scans"],
+    ids=["colour", "with a table", "grey", "subsampled", "progressive", "three scans"],
 )
 def test_a_file_truncated_at_any_byte_is_refused(data):
     for length in range(len(data)):
@@ -144,6 +146,15 @@ def test_no_other_bytes_in_the_header_bring_another_error(at, removed, inserted)
 @settings(deadline=None, max_examples=300)
 def test_no_invented_header_brings_another_error(data):
     read(data)
+
+
+def test_no_flipped_bit_of_the_table_brings_another_error():
+    data = encode(noise(33, 50, 3), sampling="4:2:0")
+    for at in range(TABLE_AT, TABLE_AT + read_header(data)[1]):
+        for bit in range(8):
+            wrong = bytearray(data)
+            wrong[at] ^= 1 << bit
+            read(bytes(wrong))
 
 
 @given(st.integers(len(HEADER), len(SMALL) - 1), st.integers(0, 255))

@@ -107,6 +107,7 @@ def test_a_pipeline_from_yaml_gives_the_same_image(store, tmp_path):
 SIZES = {
     "equal": ((48, 64), (48, 64)),
     "odd": ((37, 53), (32, 48)),
+    "odd as it is": ((37, 53), (37, 53)),
     "larger": ((375, 500), (256, 336)),
     "much larger": ((480, 41), (144, 16)),
     "smaller": ((5, 3), (16, 16)),
@@ -117,11 +118,12 @@ SIZES = {
 @pytest.mark.parametrize("seam_width", [0.0, 0.3])
 @pytest.mark.parametrize("mask_type", MASKS)
 @pytest.mark.parametrize("size", SIZES)
-def test_pixels_are_those_of_the_whole_counterpart_cut_out_and_resized(tmp_path, size, mask_type, seam_width):
+@pytest.mark.parametrize("encoding", ["jpeg", "jpeg444", "raw"])
+def test_pixels_are_those_of_the_whole_counterpart_cut_out_and_resized(tmp_path, encoding, size, mask_type, seam_width):
     (height, width), stored = SIZES[size]
     image = picture(3, height, width)
-    data = counterpart_of(image, *stored)
-    store = make_store(tmp_path / "store", Entry("1.jpg", image, data))
+    data = counterpart_of(image, *stored, encoding)
+    store = make_store(tmp_path / "store", Entry("1.jpg", image, data), encoding=encoding)
     check_hybrid(image, data, HalfConcat(precomputed(store), mask_types=(mask_type,), seam_width=seam_width, p=1))
 
 

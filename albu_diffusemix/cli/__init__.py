@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from albu_diffusemix.cli import exchange, generate, onnx, pictures, store
+from albu_diffusemix.cli import bake, compare, exchange, generate, hub, onnx, pictures, store
 from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
 from albu_diffusemix.cli.versions import ShowVersions
 from albu_diffusemix.import_paths import leave_out_working_directory
@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     pictures.add_commands(commands)
     generate.add_commands(commands)
+    bake.add_commands(commands)
     exchange.add_commands(commands)
+    hub.add_commands(commands)
+    compare.add_commands(commands)
     onnx.add_commands(commands)
     store.add_commands(commands)
     return parser

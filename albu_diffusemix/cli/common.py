@@ -2,27 +2,34 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from albu_diffusemix.store.remote import HUB
 from albu_diffusemix.text import in_one_line, printable
 
 __all__ = [
     "DONE",
     "INTERRUPTED",
     "SOME_FAILED",
+    "STORE",
     "USAGE",
     "add_exclude",
     "complain",
     "one_line",
     "positive",
     "say",
+    "store_folder",
     "with_bar",
 ]
 
 DONE, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+STORE = "folder of the store, or hf://owner/name[@revision]"
+"""What a command that reads a store says of its argument."""
 
 
 def add_exclude(parser: Any) -> None:
@@ -41,6 +48,13 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
     return int(text)
+
+
+def store_folder(text: str) -> Path:
+    """Read the folder of a store that is written to, as argparse's `type`."""
+    if text.startswith(HUB):
+        raise argparse.ArgumentTypeError(f"{text!r} can only be read: pull it into a folder first, and push that")
+    return Path(text)
 
 
 def with_bar(items: list[Any]) -> "tqdm[Any]":

@@ -7,16 +7,23 @@ from typing import Any
 
 from tqdm import tqdm
 
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, say
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, STORE, add_exclude, say, store_folder
 from albu_diffusemix.cli.data_flags import add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
-from albu_diffusemix.exchange import ImportOptions, export_folder, export_parquet, plan_import, run_import
+from albu_diffusemix.exchange import (
+    ImportOptions,
+    export_folder,
+    export_kaggle,
+    export_parquet,
+    plan_import,
+    run_import,
+)
 from albu_diffusemix.generate import ENCODINGS
 from albu_diffusemix.store import Store
 
 __all__ = ["add_commands"]
 
-_EXPORTS = {"folder": export_folder, "parquet": export_parquet}
+_EXPORTS = {"folder": export_folder, "parquet": export_parquet, "kaggle": export_kaggle}
 _SHOWN = 10
 
 
@@ -34,7 +41,7 @@ def _add_import(commands: Any) -> None:
     importing.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=store_folder,
         required=True,
         metavar="STORE",
         help="folder of the store: a new one, or one to continue",
@@ -50,8 +57,8 @@ def _add_import(commands: Any) -> None:
 
 
 def _add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="write a store as a folder of images or as Parquet files")
-    export.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    export = commands.add_parser("export", help="write a store as a folder of images, as Parquet files or for Kaggle")
+    export.add_argument("store", metavar="STORE", help=STORE)
     export.add_argument("--to", choices=list(_EXPORTS), required=True, help="what to write")
     export.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a new or an empty folder")
     export.set_defaults(run=_export)

@@ -9,7 +9,16 @@ from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.classes import add_class_flags, class_table, find_doubts, read_class_files
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, complain, positive, say
+from albu_diffusemix.cli.common import (
+    DONE,
+    INTERRUPTED,
+    SOME_FAILED,
+    add_exclude,
+    complain,
+    positive,
+    say,
+    store_folder,
+)
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
@@ -22,6 +31,7 @@ from albu_diffusemix.generate import (
     describe_size,
     estimate_cost,
     make_plan,
+    memory_size,
     run,
 )
 from albu_diffusemix.image_decoding import check_color, describe_remarks
@@ -33,6 +43,7 @@ __all__ = ["add_commands"]
 
 _COLORS = {"white": "#ffffff", "black": "#000000", "gray": "#808080"}
 _SHOWN = 100  # characters of a long argument
+_RAW_TO_JPEG = 8  # bytes of raw images to those of JPEG
 _MOST_REPLACED = 20  # prompts; with the class in them there may be thousands
 _NEW = ResolvedOptions
 """Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
@@ -50,7 +61,7 @@ def add_commands(commands: Any) -> None:
     generate.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=store_folder,
         required=True,
         metavar="STORE",
         help="folder of the store: a new one, or one to continue",
@@ -71,10 +82,15 @@ def add_commands(commands: Any) -> None:
     )
     variants.add_argument("--all-prompts", action="store_true", help="one counterpart for each image and prompt")
     generate.add_argument("--size", type=positive, help=f"shorter side of the counterparts in pixels ({_NEW.size})")
-    generate.add_argument("--encoding", choices=list(ENCODINGS), help=f"format of the image files ({_NEW.encoding})")
+    generate.add_argument(
+        "--encoding",
+        choices=list(ENCODINGS),
+        help="format of the image files: JPEG with one color for four pixels, JPEG with a color for each, raw pixels "
+        f"(eight times the bytes, fastest to train from), PNG or WebP ({_NEW.encoding})",
+    )
     generate.add_argument(
         "--shard",
-        type=_shard,
+        type=shard,
         default=(0, 1),
         metavar="i/n",
         help="make only share i of n, counted from 0, such as 0/4",
@@ -246,7 +262,8 @@ def _color(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{error}, or give one of {', '.join(_COLORS)}") from error
 
 
-def _shard(text: str) -> tuple[int, int]:
+def shard(text: str) -> tuple[int, int]:
+    """Read a share of the work, as argparse's `type`."""
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"must be i/n with i from 0 to n - 1, such as 0/4; got {text!r}")
@@ -276,6 +293,18 @@ def _describe_replaced(replaced: list[tuple[str, str]]) -> Iterator[str]:
         yield f"{len(replaced) - _MOST_REPLACED:,} more prompts were drawn as the nearest that the backend knows"
 
 
+def _describe_memory(plan: Plan, size: float) -> Iterator[str]:
+    """Raw counterparts are fast only where they need not come from the disk at every epoch."""
+    memory = memory_size()
+    if plan.options.encoding != "raw" or not memory:
+        return
+    smaller = f"they do not fit; --encoding jpeg takes about {describe_size(size / _RAW_TO_JPEG)}"
+    yield (
+        "Memory: raw counterparts are read fast while all of them fit into it; this machine has "
+        f"{describe_size(memory)}: {'they fit' if size < memory else smaller}"
+    )
+
+
 def _print_cost(plan: Plan) -> None:
     if not plan.pending:
         return
@@ -288,5 +317,6 @@ def _print_cost(plan: Plan) -> None:
     say(
         f"Time: {describe_duration(cost.seconds)} in one worker{several}",
         f"Size: {describe_size(cost.size)}",
+        *_describe_memory(plan, cost.size),
         f"Measured on {cost.measured} counterparts{failed}; nothing was written.",
     )

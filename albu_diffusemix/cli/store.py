@@ -9,11 +9,11 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from albu_diffusemix.backends.precomputed.matching import Mismatch
-from albu_diffusemix.cli.common import DONE, SOME_FAILED, add_exclude, say
+from albu_diffusemix.cli.common import DONE, SOME_FAILED, STORE, add_exclude, say, store_folder
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.datasets import Selection, open_data
 from albu_diffusemix.doctor import Coverage, examine, summarize
-from albu_diffusemix.generate import describe_size
+from albu_diffusemix.generate import describe_encoding, describe_size
 from albu_diffusemix.image_decoding import describe_remarks
 from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.text import parse_json
@@ -31,19 +31,19 @@ def add_commands(commands: Any) -> None:
 
 def _add_status(commands: Any) -> None:
     status = commands.add_parser("status", help="count what a store holds, also while it is being written")
-    status.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    status.add_argument("store", metavar="STORE", help=STORE)
     status.set_defaults(run=_status)
 
 
 def _add_verify(commands: Any) -> None:
     verify = commands.add_parser("verify", help="compare every byte of a store with its checks")
-    verify.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    verify.add_argument("store", metavar="STORE", help=STORE)
     verify.set_defaults(run=_verify)
 
 
 def _add_repair(commands: Any) -> None:
     repair = commands.add_parser("repair", help="repair what verify finds; images that are lost can be made again")
-    repair.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
+    repair.add_argument("store", type=store_folder, metavar="STORE", help="folder of the store")
     repair.add_argument(
         "--recipe", type=Path, metavar="FILE", help="recipe of the store, the JSON in its README.md, if no part has it"
     )
@@ -58,7 +58,7 @@ def _add_repair(commands: Any) -> None:
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="tell whether a store has a counterpart for every image of a data set")
     doctor.add_argument("data", metavar="DATA", help=DATA)
-    doctor.add_argument("store", metavar="STORE", help="folder of the store")
+    doctor.add_argument("store", metavar="STORE", help=STORE)
     add_data_flags(doctor)
     doctor.add_argument(
         "--on-mismatch",
@@ -71,11 +71,14 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = Store.open(options.store).status()
+    store = Store.open(options.store)
+    status = store.status()
+    encodings = dict.fromkeys(describe_encoding(recipe) for recipe in (store.recipe, *store.mixed))
     say(
         f"Images: {status.images:,} of {status.sources:,} sources",
         f"Failures: {status.failures:,}",
         f"Parts: {status.parts:,} sealed, {describe_size(status.size)}",
+        f"Encoding: {', '.join(encodings)}",
     )
     for part in status.writing:
         counts = f"{part.images:,} images, {part.failures:,} failures of these"
@@ -112,7 +115,7 @@ def _read_recipe(path: Path) -> Recipe:
 def _doctor(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
     selection = Selection(options.exclude)
-    data = open_data(options.data, Path(options.store), columns_of(options), selection)
+    data = open_data(options.data, store.path, columns_of(options), selection)
     findings = examine(selection.take(data), store, options.on_mismatch)
     coverage = summarize(tqdm(findings, total=length_hint(data) or None, unit="image", leave=False, disable=None))
     if coverage.total == 0:

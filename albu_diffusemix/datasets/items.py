@@ -10,7 +10,19 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.images import read_image
 
-__all__ = ["READERS", "Box", "Item", "SourceFile", "read_extras", "refuse_missing_row", "row_key", "sort_by_key"]
+__all__ = [
+    "READERS",
+    "Box",
+    "Item",
+    "SourceFile",
+    "fitted_box",
+    "read_extras",
+    "refuse_missing_row",
+    "row_key",
+    "sort_by_key",
+]
+
+_SLACK = 0.01  # of the image's side
 
 
 class Item(Protocol):
@@ -38,6 +50,23 @@ class Box(NamedTuple):
     x_max: float
     y_max: float
     label: str
+
+
+def fitted_box(x_min: float, y_min: float, x_max: float, y_max: float, label: str) -> list[Box]:
+    """Return a box, cut off at the image's edges; none where it has no area.
+
+    Raises:
+        ValueError: It leaves the image by more than what people and rounding do at its edges.
+
+    """
+    corners = (x_min, y_min, x_max, y_max)
+    if not all(-_SLACK <= corner <= 1 + _SLACK for corner in corners):
+        raise ValueError(
+            f"the box leaves the image: its corners are {', '.join(f'{corner:.4g}' for corner in corners)} of the "
+            "image's sides, allowed are 0 to 1: correct it, or remove it"
+        )
+    left, top, right, bottom = (min(max(corner, 0.0), 1.0) for corner in corners)
+    return [Box(left, top, right, bottom, label)] if left < right and top < bottom else []
 
 
 class SourceFile(NamedTuple):

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from albu_diffusemix.atomic_files import write_atomically
+from albu_diffusemix.generate.encoding import encode
 from albu_diffusemix.generate.exclusive_runs import refuse_other_writers
 from albu_diffusemix.store import Record, Store
 from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.raw_images import ENCODING as RAW
+from albu_diffusemix.store.raw_images import decode_raw
 
-__all__ = ["RECORDS", "export_folder", "export_parquet"]
+__all__ = ["RECORDS", "export_folder", "export_parquet", "prepare"]
 
 RECORDS = "counterparts.jsonl"
 """The table of an exported folder; written last, so that it stands for a complete export."""
@@ -34,8 +37,9 @@ _FEATURES = {
 def export_folder(store: Store, output: Path, progress: Callable[[], object]) -> int:
     """Write each counterpart as a file `<key>/<variant>.<ending>`, byte for byte, and a table of them.
 
-    The table, `counterparts.jsonl`, has an object for each file: key, variant, prompt, seed, height, width, pixels and
-    file, its path. `albu-diffusemix import` reads such a folder back.
+    Raw images are written as PNG, which loses nothing. The table, `counterparts.jsonl`, has an object for each file:
+    key, variant, prompt, seed, height, width, pixels and file, its path. `albu-diffusemix import` reads such a folder
+    back.
 
     Args:
         store: What to export.
@@ -49,16 +53,17 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
         StoreError: The folder is not empty or cannot be written, the store is damaged or still being written.
 
     """
-    _prepare(store, output)
+    prepare(store, output)
     count = 0
 
     def write_all(table: BinaryIO) -> None:
         nonlocal count
         for record in store.records():
-            name = f"{record.key}/{record.variant}.{record.encoding}"
+            data, ending = _image_file(store, record)
+            name = f"{record.key}/{record.variant}.{ending}"
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             with (output / name).open("xb") as file:  # never through a link that somebody puts there
-                file.write(store.read(record))
+                file.write(data)
             table.write((json.dumps({**_fields(record), "file": name}, ensure_ascii=False) + "\n").encode())
             count += 1
             progress()
@@ -71,8 +76,8 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
 def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -> int:
     """Write Parquet files of about 256 MiB, which `datasets.load_dataset` opens with the images decoded.
 
-    Columns: image (a struct of `bytes`, the image file as it is, and `path`), key, variant, prompt, seed, height, width
-    and pixels, as in the records of a store.
+    Columns: image (a struct of `bytes`, the image file as it is, or a raw image as PNG, and `path`), key, variant,
+    prompt, seed, height, width and pixels, as in the records of a store.
 
     Args:
         store: What to export.
@@ -91,7 +96,7 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
         from pyarrow import parquet  # noqa: PLC0415  as above
     except ImportError as error:
         raise StoreError("an export to Parquet needs pyarrow: pip install pyarrow") from error
-    _prepare(store, output)
+    prepare(store, output)
     schema = _schema(pa)
     groups = _groups(store, progress)
     count = 0
@@ -114,12 +119,25 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
     return count
 
 
-def _prepare(store: Store, output: Path) -> None:
+def prepare(store: Store, output: Path) -> None:
+    """Make the folder of an export.
+
+    Raises:
+        StoreError: It is not empty or cannot be made.
+        ValueError: A live process writes to the store.
+
+    """
     refuse_other_writers(store.path, "wait until it has ended, then export")
     with explained("write in", output):
         output.mkdir(parents=True, exist_ok=True)
         if any(output.iterdir()):
             raise StoreError(f"{output} is not empty: choose a new or an empty folder")
+
+
+def _image_file(store: Store, record: Record) -> tuple[bytes, str]:
+    """Return an image file that every program opens, and its ending: raw images become PNG, which loses nothing."""
+    data = store.read(record)
+    return (encode(decode_raw(data), "png"), "png") if record.encoding == RAW else (data, record.encoding)
 
 
 def _fields(record: Record) -> dict[str, Any]:
@@ -140,7 +158,8 @@ def _groups(store: Store, progress: Callable[[], object]) -> Iterator[list[dict[
     while group := list(itertools.islice(records, _ROWS_IN_GROUP)):
         filled = []
         for record in group:
-            image = {"bytes": store.read(record), "path": f"{record.key}/{record.variant}.{record.encoding}"}
+            data, ending = _image_file(store, record)
+            image = {"bytes": data, "path": f"{record.key}/{record.variant}.{ending}"}
             filled.append({"image": image, **_fields(record)})
             progress()
         yield filled

@@ -15,7 +15,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from albu_diffusemix.datasets import NO_COLUMNS, Columns, Selection, SourceFile,
 from albu_diffusemix.exchange.exporter import RECORDS
 from albu_diffusemix.exchange.inside_folder import find_inside, leads_out
 from albu_diffusemix.generate.class_prompts import slug
-from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, encode
+from albu_diffusemix.generate.encoding import ENCODINGS, Encoding, continued, encode
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.reports import Outcome, Reporter, Summary, Tally
 from albu_diffusemix.generate.sheet import SHOWN, contact_sheet
@@ -38,6 +38,7 @@ from albu_diffusemix.quality import find_flaw
 from albu_diffusemix.regular_files import open_regular, read_text
 from albu_diffusemix.store import Recipe, Source, Store, Writer
 from albu_diffusemix.store.members import sniff, uint32
+from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import in_one_line, parse_json
 
 __all__ = ["ImportOptions", "ImportPlan", "plan_import", "run_import"]
@@ -150,14 +151,22 @@ def run_import(plan: ImportPlan, reporter: Reporter, stop: threading.Event) -> S
     """
     options = plan.options
     prompts = sorted({arrival.prompt for _, found in plan.arrivals for arrival in found if arrival.prompt})
-    recipe = Recipe(_BACKEND, _BACKEND, tuple(prompts), None, ENCODINGS[options.encoding])
     tally = Tally(reporter)
     with exclusive_run(options.store_path, (0, 1), "wait until it has ended, then import"):
+        plan = plan._replace(options=replace(options, encoding=_continued(options)))
+        recipe = Recipe(_BACKEND, _BACKEND, tuple(prompts), None, ENCODINGS[plan.options.encoding])
         store = Store.create(options.store_path, recipe, allow_mixed=options.allow_mixed)
         _write_all(plan, store, tally, stop)
         if not stop.is_set():
             _complete(plan)
     return tally.summary(interrupted=stop.is_set())
+
+
+def _continued(options: ImportOptions) -> Encoding:
+    if not (options.store_path / STORE_JSON).exists():
+        return options.encoding
+    store = Store.open(options.store_path)
+    return continued(options.encoding, (store.recipe, *store.mixed))
 
 
 class _Carried(NamedTuple):

@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from importlib import metadata
 
 from albu_diffusemix.datasets import Selection, find_sources
-from albu_diffusemix.generate.encoding import ENCODINGS
-from albu_diffusemix.generate.estimate import Estimate, estimate_cost
+from albu_diffusemix.generate.encoding import ENCODINGS, describe_encoding
+from albu_diffusemix.generate.estimate import Estimate, estimate_cost, memory_size
 from albu_diffusemix.generate.exclusive_runs import exclusive_run
 from albu_diffusemix.generate.job import OpenJob, open_job
 from albu_diffusemix.generate.local_engine import run_workers
@@ -44,9 +44,11 @@ __all__ = [
     "Reporter",
     "ResolvedOptions",
     "Summary",
+    "describe_encoding",
     "describe_size",
     "estimate_cost",
     "make_plan",
+    "memory_size",
     "run",
     "stop_on_signals",
 ]

@@ -4,13 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from albu_diffusemix.backends import Backend, shared_backend
-from albu_diffusemix.generate.encoding import ENCODINGS
+from albu_diffusemix.generate.encoding import continued, encoding_of
 from albu_diffusemix.generate.options import GenerateOptions, ResolvedOptions
 from albu_diffusemix.store import Recipe, Store
 
 __all__ = ["resolve_options"]
-
-_ENCODING_OF = {options["format"]: name for name, options in ENCODINGS.items()}
 
 
 def resolve_options(options: GenerateOptions, store: Store | None) -> tuple[ResolvedOptions, Backend]:
@@ -37,6 +35,8 @@ def resolve_options(options: GenerateOptions, store: Store | None) -> tuple[Reso
         return resolved, shared_backend(resolved.backend)
     backend = shared_backend(given["backend"]) if "backend" in given else None
     recipes = (store.recipe, *store.mixed)
+    if "encoding" in given:
+        given["encoding"] = continued(given["encoding"], recipes)
     recipe = next((recipe for recipe in recipes if _agrees(given, backend, recipe)), store.recipe)
     resolved = ResolvedOptions(**{**_said_by(recipe), **given})
     if "class_names" not in given and _prompts_of(resolved) == _prompts_of(recipe):
@@ -73,7 +73,7 @@ def _said_by(recipe: Recipe) -> dict[str, Any]:
         "prompts_by_class": recipe.prompts_by_class,
         "class_names": recipe.class_names,
         "size": recipe.size,
-        "encoding": _ENCODING_OF.get(recipe.encoding.get("format")),
+        "encoding": encoding_of(recipe),
         "similarity": recipe.similarity,
         "base_seed": recipe.base_seed,
         "draw": recipe.draw,

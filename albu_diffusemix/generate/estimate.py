@@ -1,5 +1,6 @@
 """How long a run will take and how large its store will be, measured on a few of its images."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from albu_diffusemix.generate.ray_link import require_ray
 from albu_diffusemix.generate.read_ahead import Readers
 from albu_diffusemix.generate.reports import Outcome
 
-__all__ = ["Estimate", "estimate_cost"]
+__all__ = ["Estimate", "estimate_cost", "memory_size"]
 
 _BATCHES = 4
 _SECONDS = 10.0  # after so long no more sources are begun
@@ -66,6 +67,14 @@ def estimate_cost(plan: Plan) -> Estimate:
     mean_size = sum(trial.sizes) / max(1, len(trial.sizes)) + _OVERHEAD
     scale = plan.pending / max(1, measured)
     return Estimate(measured, trial.failures, seconds * scale, mean_size * len(trial.sizes) * scale)
+
+
+def memory_size() -> int:
+    """Return the bytes of memory that this machine has, 0 where that is not known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 0
 
 
 class _Trial:

@@ -22,7 +22,7 @@ from albu_diffusemix.generate.variants import Missing, Variant, find_missing, va
 from albu_diffusemix.image_decoding import check_color
 from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.store import Recipe, Source, Store, Writer, refuse_other_files
-from albu_diffusemix.store.part_files import PARTS, SEALED
+from albu_diffusemix.store.part_files import PARTS, sealed_file
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
 
@@ -96,7 +96,7 @@ class OpenJob:
         if self.options.changed or not self.options.retry_failed or self.store is None or source.position is not None:
             return self.options.changed
         parts = {record.location.part for record in self.store.variants(source.key)}
-        files = [self.store.path / PARTS / f"{part}{SEALED}" for part in parts]
+        files = [sealed_file(self.store.path / PARTS, part) for part in parts]
         try:
             return bool(files) and Path(source.path).stat().st_mtime_ns > max(file.stat().st_mtime_ns for file in files)
         except OSError:

@@ -39,7 +39,8 @@ class GenerateOptions:
         all_prompts: One counterpart for each source and prompt instead.
         balance: Raise `per_image` for small classes, until each has so many images and counterparts together.
         size: Shorter side of the counterparts in pixels, where the source is larger.
-        encoding: "jpeg" (quality 90, halves can be cut out of the bytes), "png" or "webp" (quality 90).
+        encoding: "jpeg" (quality 90, 4:2:0; halves can be cut out of the bytes), "jpeg444" (the same in 4:4:4), "raw"
+            (the pixels, read without decoding), "png" or "webp" (quality 90). In a store of 4:4:4 "jpeg" is "jpeg444".
         shard: `(i, n)`: only the sources whose key's hash leaves the remainder i when divided by n.
         engine: "local" or "ray".
         ray_address: A Ray cluster; None starts Ray on this machine.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.generate.encoding import at_stored_size
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.read_ahead import Readers, read_ahead
 from albu_diffusemix.generate.reports import NOT_READ
@@ -27,7 +28,6 @@ LookUp: TypeAlias = Callable[[SourceFile, Source | None], list[Variant]]
 UNREADABLE = "unreadable: "
 """How the reason begins of a source that cannot be read."""
 
-_GRID = 16  # stored sides are multiples of it: then each half of a JPEG has whole blocks, and can be cut out
 _LONGEST_REASON = 200
 
 
@@ -84,7 +84,14 @@ def _prepare(options: ResolvedOptions, look_up: LookUp, wanted: tuple[SourceFile
             image = file.read()
         source = Source.of(image)
         variants = look_up(file, source)
-        return Prepared(file.key, variants, _at_stored_size(image, options.size), source, "", tuple(sorted(remarks)))
+        return Prepared(
+            file.key,
+            variants,
+            at_stored_size(image, options.size, options.encoding),
+            source,
+            "",
+            tuple(sorted(remarks)),
+        )
     except (OSError, ValueError, MemoryError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else in_one_line(error)
         return _failed(wanted, f"{UNREADABLE}{reason}"[:_LONGEST_REASON])
@@ -97,10 +104,3 @@ def _give_up(wanted: tuple[SourceFile, list[Variant]], seconds: float) -> Prepar
 def _failed(wanted: tuple[SourceFile, list[Variant]], reason: str) -> Prepared:
     file, variants = wanted
     return Prepared(file.key, variants, None, UNKNOWN_SOURCE, reason)
-
-
-def _at_stored_size(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = min(1.0, size / min(height, width))
-    stored_width, stored_height = (max(_GRID, int(side * scale / _GRID + 0.5) * _GRID) for side in (width, height))
-    return np.asarray(cv2.resize(image, (stored_width, stored_height), interpolation=cv2.INTER_AREA), np.uint8)

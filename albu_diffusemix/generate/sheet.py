@@ -11,6 +11,7 @@ from albu_diffusemix.contact_sheet import Cell, draw_sheet
 from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Record, Store
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 
 __all__ = ["SHOWN", "contact_sheet"]
 
@@ -56,6 +57,8 @@ def _read(read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
 
 
 def _decode(store: Store, record: Record) -> NDArray[np.uint8]:
+    if record.encoding == RAW:
+        return store.read_box(record, lambda height, width: (0, 0, width, height))
     data = np.frombuffer(store.read(record), np.uint8)
     stored = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if stored is None:

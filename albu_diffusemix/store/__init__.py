@@ -16,10 +16,14 @@ for each other. Readers lock nothing and write nothing. No image is returned who
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from albu_diffusemix.functional import Box
 from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store import health, store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, advice
@@ -32,6 +36,7 @@ from albu_diffusemix.store.readme import write_readme
 from albu_diffusemix.store.recipe import Recipe, made_with
 from albu_diffusemix.store.records import Location, Record
 from albu_diffusemix.store.recovery import recover, write_merged
+from albu_diffusemix.store.remote import find_store
 from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
@@ -122,11 +127,14 @@ class Store:
 
         Warns where an index is damaged; the parts are read in its place then.
 
+        Args:
+            path: The store's folder, or `hf://owner/name[@revision]` for one of the Hugging Face Hub.
+
         Raises:
-            StoreError: There is no store, it is damaged, of a newer format, or cannot be read.
+            StoreError: There is no store, it is damaged, of a newer format, or cannot be read or downloaded.
 
         """
-        store = cls(path)
+        store = cls(find_store(path))
         store._snapshot = _Snapshot.of(store.path, store_json.load(store.path))
         return store
 
@@ -244,6 +252,19 @@ class Store:
         if record.failed:
             raise StoreError(f"{record.key} {record.variant} has no image in {self.path}: {record.reason}")
         return self._now.catalog.read(record)
+
+    def read_box(self, record: Record, choose: Callable[[int, int], Box]) -> NDArray[np.uint8]:
+        """Return a box of a raw image, a record's whose encoding is "npy". Little more than the box is read.
+
+        Args:
+            record: The image's.
+            choose: Returns `(x_min, y_min, x_max, y_max)`, not empty, for the image's height and width.
+
+        Raises:
+            StoreError: The part is missing, cut off or changed.
+
+        """
+        return self._now.catalog.read_box(record, choose)
 
     def get(self, key: str, variant: str) -> tuple[bytes, Record]:
         """Return the image file of a counterpart, and its record.

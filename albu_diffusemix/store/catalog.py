@@ -2,21 +2,25 @@
 
 import errno
 import functools
+import mmap
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import xxhash
+import numpy as np
+from numpy.typing import NDArray
 
+from albu_diffusemix.functional import Box
 from albu_diffusemix.store import store_json
 from albu_diffusemix.store.files import StoreError, explained, is_shortage
 from albu_diffusemix.store.index import DamagedIndexError, Index
 from albu_diffusemix.store.indexing import join_indexes
 from albu_diffusemix.store.members import Problem
-from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked
+from albu_diffusemix.store.part_files import PARTS, SEALED, Listing, list_parts, refuse_unpacked, sealed_file
 from albu_diffusemix.store.parts import read_index
+from albu_diffusemix.store.raw_images import image_check, read_box
 from albu_diffusemix.store.read_at import read_at
 from albu_diffusemix.store.recipe import is_known
 from albu_diffusemix.store.records import Record
@@ -86,17 +90,45 @@ class Catalog:
 
         """
         part, offset, length, check = record.location
-        path, size = f"{self._folder}/{part}{SEALED}", self._sizes[part]
+        path, size = self._files.path(part), self._sizes[part]
         with explained("read", path):
             file = self._files.open(part)
             data = file.read(offset, length) if file.size == size else b""
         if file.size != size:
-            raise StoreError(f"{path} is damaged: it has {file.size} bytes of {size}; {advice(self._root)}")
-        if len(data) != length or xxhash.xxh3_64_intdigest(data) != check:
-            raise StoreError(
-                f"{path} is damaged: the image of {record.key} {record.variant} is not as written; {advice(self._root)}"
-            )
+            raise self._cut_off(path, file.size, size)
+        if len(data) != length or _check(record.encoding, data) != check:
+            raise self._not_as_written(path, record)
         return data
+
+    def read_box(self, record: Record, choose: Callable[[int, int], Box]) -> NDArray[np.uint8]:
+        """Return a box of a raw image. It is mapped; of what is used all is compared with its check, and no more read.
+
+        Args:
+            record: Of a raw image.
+            choose: Returns the box for the image's height and width.
+
+        Raises:
+            StoreError: As for `read`.
+
+        """
+        part, offset, length, check = record.location
+        path, size = self._files.path(part), self._sizes[part]
+        with explained("read", path):
+            data, found = self._files.map(part, offset, length, size)
+        if data is None:
+            raise self._cut_off(path, found, size)
+        try:
+            return read_box(data, check, choose)
+        except StoreError as error:
+            raise self._not_as_written(path, record) from error
+
+    def _cut_off(self, path: Path, found: int, size: int) -> StoreError:
+        return StoreError(f"{path} is damaged: it has {found} bytes of {size}; {advice(self._root)}")
+
+    def _not_as_written(self, path: Path, record: Record) -> StoreError:
+        return StoreError(
+            f"{path} is damaged: the image of {record.key} {record.variant} is not as written; {advice(self._root)}"
+        )
 
     def _by_key(self, key: str) -> list[Record]:
         if len(self._layers) == 1:
@@ -176,7 +208,7 @@ def open_merged(root: Path, listing: Listing) -> tuple[Index | None, list[Proble
         if is_shortage(error):
             raise
         return None, [Problem(MERGED, "", str(error))]
-    sizes = {part.name: _size(root / PARTS / (part.name + SEALED)) for part in index.parts}
+    sizes = {part.name: _size(sealed_file(root / PARTS, part.name)) for part in index.parts}
     gone = [name for name, size in sizes.items() if size is None]
     refuse_unpacked(root, listing, set(gone))
     if gone:
@@ -210,6 +242,13 @@ def _size(path: Path) -> int | None:
         return None
 
 
+def _check(encoding: str, data: bytes) -> int | None:
+    try:
+        return image_check(encoding, data)
+    except StoreError:
+        return None
+
+
 class _PartFile:
     """A part, open for reading until nobody holds it: a thread that still reads keeps it from being closed."""
 
@@ -217,6 +256,7 @@ class _PartFile:
         self._handle = -1
         self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self.size = os.fstat(self._handle).st_size
+        self._map: memoryview | None = None
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         # `close` is bound here because at the interpreter's exit the module's own names may be gone.
@@ -232,26 +272,47 @@ class _PartFile:
             data += more
         return data
 
+    def map(self, offset: int, length: int) -> memoryview:
+        if self._map is None:
+            self._map = memoryview(mmap.mmap(self._handle, 0, access=mmap.ACCESS_READ))
+        return self._map[offset : offset + length]
+
+    def size_now(self) -> int:
+        """Return the size of the file: to touch what is mapped beyond its end would kill the process."""
+        return os.fstat(self._handle).st_size
+
 
 class _PartFiles:
     """The parts read last, opened when they are first asked for, once in each process."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.path = functools.cache(functools.partial(sealed_file, folder))
         self._start()
 
     def open(self, name: str) -> _PartFile:
+        return self._with(name, lambda file: file)
+
+    def map(self, name: str, offset: int, length: int, size: int) -> tuple[memoryview | None, int]:
+        """Return bytes of a part, mapped, or None where its size is another, and its size."""
+
+        def mapped(file: _PartFile) -> tuple[memoryview | None, int]:
+            found = file.size_now()
+            return (file.map(offset, length) if found == size else None), found
+
+        return self._with(name, mapped)
+
+    def _with(self, name: str, use: Callable[[_PartFile], Answer]) -> Answer:
         if self._process != os.getpid():
             self._start()
         try:
-            return self._open(name)
+            return use(self._open(name))
         except OSError as error:
             if error.errno not in _NO_MORE_FILES:
                 raise
         self._start()  # gives up those that are held
-        return self._open(name)
+        return use(self._open(name))
 
     def _start(self) -> None:
-        folder = self._folder
+        path = self.path
         self._process = os.getpid()
-        self._open = functools.lru_cache(_OPEN_FILES)(lambda name: _PartFile(folder / (name + SEALED)))
+        self._open = functools.lru_cache(_OPEN_FILES)(lambda name: _PartFile(path(name)))

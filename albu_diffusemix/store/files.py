@@ -1,9 +1,8 @@
 """The errors of a store, which say what to do, and JSON with a check."""
 
-import contextlib
 import errno
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,22 @@ def is_shortage(error: StoreError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _SHORTAGES
 
 
-@contextlib.contextmanager
-def explained(doing: str, path: Path | str) -> Iterator[None]:
+class explained:  # noqa: N801  used as a function; a class because each read of an image comes by here
     """Turn an OSError of the block into one line: what failed, where, why and what to do."""
-    try:
-        yield
-    except OSError as error:
+
+    def __init__(self, doing: str, path: Path | str) -> None:
+        self._doing = doing
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, OSError):
+            return
         advice = _ADVICE.get(error.errno or 0, "")
         reason = error.strerror or str(error)
-        raise StoreError(f"cannot {doing} {path}: {reason}" + (f": {advice}" if advice else "")) from error
+        raise StoreError(f"cannot {self._doing} {self._path}: {reason}" + (f": {advice}" if advice else "")) from error
 
 
 def dump_checked(fields: Mapping[str, Any], indent: int | None = None) -> bytes:

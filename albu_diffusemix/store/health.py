@@ -15,7 +15,7 @@ from albu_diffusemix.store.indexing import index_part, join_indexes
 from albu_diffusemix.store.locks import Liveness
 from albu_diffusemix.store.members import PartRecipe, Problem, Sample, scan
 from albu_diffusemix.store.open_part import writer_of
-from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_parts
+from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_parts, sealed_file
 from albu_diffusemix.store.parts import read_index, verify_part
 from albu_diffusemix.store.recipe import Recipe, is_known
 from albu_diffusemix.store.records import Part, Record
@@ -92,7 +92,7 @@ def status(root: Path, catalog: Catalog) -> Status:
     folder = root / PARTS
     listing = list_parts(folder)
     with explained("read", folder):
-        size = sum((folder / (name + SEALED)).stat().st_size for name in listing.sealed)
+        size = sum(sealed_file(folder, name).stat().st_size for name in listing.sealed)
     found = [part for name in listing.open if (part := _open_part(folder, name)) is not None]
     indexes = [index_part(Part(part.part, 0, ""), records, {}, folder) for part, records in found if records]
     whole = join_indexes([catalog.whole(), *indexes], {}, folder) if indexes else catalog.whole()
@@ -192,7 +192,10 @@ def _copies_in_indexes(root: Path) -> Iterator[dict[str, Any]]:
 
 def _said_by_parts(folder: Path) -> Iterator[dict[str, Any]]:
     listing = list_parts(folder)
-    for file_name in [*(name + SEALED for name in listing.sealed), *(name + OPEN for name in listing.open)]:
+    for file_name in [
+        *(sealed_file(folder, name).name for name in listing.sealed),
+        *(name + OPEN for name in listing.open),
+    ]:
         with explained("read", folder / file_name), (folder / file_name).open("rb") as file:
             found = next((item for item in scan(file, file_name) if isinstance(item, PartRecipe)), None)
         if found:

@@ -8,6 +8,7 @@ What is found is proven, and what is not found as well: the rows on both sides o
 carry their own checks, and the hash lies between theirs. So a damaged column or row is an error, never a silent miss.
 """
 
+import functools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ from albu_diffusemix.store.index_rows import ROW, ROW_STRUCT, check_row
 from albu_diffusemix.store.records import ENCODINGS, Location, Record
 
 __all__ = ["DamagedIndexError", "Index"]
+
+
+_KEPT_TEXTS = 4096  # variants, prompts and reasons: a store has few of them, each in many rows
 
 
 class DamagedIndexError(StoreError):
@@ -55,6 +59,8 @@ class Index:
         self._keys = arrays["keys"].data
         self._strings = arrays["strings"].data
         self._ends = arrays["string_ends"].data
+        self._text = functools.lru_cache(_KEPT_TEXTS)(self._read_text)
+        self._variant = functools.lru_cache(_KEPT_TEXTS)(self._read_variant)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -207,7 +213,7 @@ class Index:
         try:
             return Record(
                 key or self._key(key_at, key_length, digest),
-                check_name(self._text(variant), "variant"),
+                self._variant(variant),
                 self._text(prompt),
                 seed,
                 Source(height, width, pixels),
@@ -224,7 +230,10 @@ class Index:
             raise StoreError(f"key {key!r} does not agree with its hash")
         return key
 
-    def _text(self, number: int) -> str:
+    def _read_variant(self, number: int) -> str:
+        return check_name(self._text(number), "variant")
+
+    def _read_text(self, number: int) -> str:
         return str(self._strings[self._ends[number - 1] if number else 0 : self._ends[number]], "utf-8")
 
 

@@ -1,11 +1,12 @@
 """Rows as members of a tar, and back: what a counterpart looks like inside of a part.
 
 A part begins with a member `__recipe__`: JSON with a check that says how its counterparts were made, as in store.json.
-`<key>/<variant>.jpg` (or `.png`, `.webp`) is followed by `<key>/<variant>.json`, its record. A failure is a record
-alone, `__failed__/<key>/<variant>`, which readers of WebDataset skip. Every record has the same fields with the same
-types, so that tables can be made of them: key, variant, prompt, used_prompt (what the backend made of the prompt; not
-in records of format version 1), seed, height, width, pixels (the source's hash in hexadecimal), image (xxh3-64 of the
-image file in hexadecimal; empty for a failure), reason (empty for an image), check.
+`<key>/<variant>.jpg` (or `.png`, `.webp`, `.npy`) is followed by `<key>/<variant>.json`, its record. A failure is a
+record alone, `__failed__/<key>/<variant>`, which readers of WebDataset skip. Every record has the same fields with the
+same types, so that tables can be made of them: key, variant, prompt, used_prompt (what the backend made of the prompt;
+not in records of format version 1), seed, height, width, pixels (the source's hash in hexadecimal), image (xxh3-64 of
+the image file in hexadecimal; of a raw image see `raw_images`; empty for a failure), reason (empty for an image),
+check.
 """
 
 import errno
@@ -14,10 +15,9 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-import xxhash
-
 from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store.files import StoreError, dump_checked, load_checked
+from albu_diffusemix.store.raw_images import ENCODING, MAGIC, image_check
 from albu_diffusemix.store.records import ENCODINGS, Location, Record
 from albu_diffusemix.text import printable
 
@@ -30,7 +30,7 @@ _RECIPE = "__recipe__"  # readers of WebDataset skip names __like_this__
 _LONGEST_MEMBER = 1 << 30
 _TIME = 315_532_800  # 1980-01-01: the same bytes whenever they are written, and a date that every archiver takes
 _LONGEST_PAX = _CHUNK = 1 << 16
-_MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"))
+_MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"), (MAGIC, ENCODING))
 
 
 class Problem(NamedTuple):
@@ -69,7 +69,7 @@ class _Member(NamedTuple):
 
 
 def sniff(data: bytes) -> str:
-    """Return the encoding of an image file, "jpg", "png" or "webp", by its first bytes; empty for anything else."""
+    """Return one of `ENCODINGS` for an image file, by its first bytes; empty for anything else."""
     return next((encoding for magic, encoding in _MAGIC if data.startswith(magic)), "")
 
 
@@ -93,6 +93,9 @@ def encode_sample(record: Record, data: bytes, used_prompt: str = "") -> bytes:
         data: The image file; empty for a failure.
         used_prompt: What the backend used in place of the prompt; empty where it used the prompt.
 
+    Raises:
+        StoreError: A raw image does not agree with its own checks.
+
     """
     fields = dump_checked(
         {
@@ -104,7 +107,7 @@ def encode_sample(record: Record, data: bytes, used_prompt: str = "") -> bytes:
             "height": record.source.height,
             "width": record.source.width,
             "pixels": record.source.pixels.hex(),
-            "image": "" if record.failed else f"{xxhash.xxh3_64_intdigest(data):016x}",
+            "image": "" if record.failed else f"{image_check(record.encoding, data):016x}",
             "reason": record.reason,
         },
     )
@@ -166,17 +169,17 @@ def _sample(part: str, image: _Member | None, member: _Member) -> Sample:
     if member.name != (_FAILED + stem if failed else f"{stem}.json"):
         raise StoreError(f"its record is that of {stem}")
     if failed:
-        return Sample(record._replace(location=_location(part, member)), member.start, member.end)
+        return Sample(record._replace(location=_location(part, member, "")), member.start, member.end)
     if image is None or image.name != f"{stem}.{encoding}" or image.end != member.start:
         raise StoreError("its image is missing or damaged")
-    location = _location(part, image)
+    location = _location(part, image, encoding)
     if fields["image"] != f"{location.check:016x}":
         raise StoreError("its image is damaged: the bytes do not agree with their check")
     return Sample(record._replace(location=location), image.start, member.end)
 
 
-def _location(part: str, member: _Member) -> Location:
-    return Location(part, member.data_at, len(member.data), xxhash.xxh3_64_intdigest(member.data))
+def _location(part: str, member: _Member, encoding: str) -> Location:
+    return Location(part, member.data_at, len(member.data), image_check(encoding, member.data))
 
 
 def _record(fields: dict[str, Any], encoding: str) -> Record:

@@ -8,7 +8,7 @@ from albu_diffusemix.keys import check_name
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.locks import EXCLUSIVE, SHARED, Liveness, still_there, try_lock
 from albu_diffusemix.store.members import encode_recipe
-from albu_diffusemix.store.part_files import OPEN, SEALED, list_parts
+from albu_diffusemix.store.part_files import OPEN, list_parts, sealed_file
 from albu_diffusemix.store.parts import seal_part
 from albu_diffusemix.store.records import part_order
 
@@ -125,7 +125,7 @@ def _claim(folder: Path, name: str) -> int | None:
         return None
     # Another process may have taken the new file for a dead writer's, or sealed the name just before.
     ours = try_lock(handle, EXCLUSIVE) != "alive" and still_there(path, handle)
-    if ours and not (folder / (name + SEALED)).exists():
+    if ours and not sealed_file(folder, name).exists():
         return handle
     if ours:
         path.unlink()

@@ -10,11 +10,14 @@ from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.records import part_order
 from albu_diffusemix.text import printable
 
-__all__ = ["INDEX", "OPEN", "PARTS", "SEALED", "Listing", "list_parts", "refuse_unpacked"]
+__all__ = ["INDEX", "OPEN", "PARTS", "RENAMED", "SEALED", "Listing", "list_parts", "refuse_unpacked", "sealed_file"]
 
 PARTS = "parts"
 SEALED = ".tar"
 OPEN = ".tar.open"
+RENAMED = ".part"
+"""Ending of sealed parts for sites that unpack .tar files on upload; see `albu_diffusemix.exchange.kaggle`."""
+
 INDEX = ".idx"
 _TEMPORARY = ".tmp"
 
@@ -51,7 +54,7 @@ def list_parts(folder: Path) -> Listing:
         StoreError: The folder cannot be read.
 
     """
-    by_ending: dict[str, list[str]] = {OPEN: [], SEALED: [], INDEX: []}
+    by_ending: dict[str, list[str]] = {OPEN: [], SEALED: [], RENAMED: [], INDEX: []}
     strays, folders = [], []
     with explained("read", folder), os.scandir(folder) as entries:
         for entry in entries:
@@ -66,9 +69,16 @@ def list_parts(folder: Path) -> Listing:
                 by_ending[ending].append(name)
             else:
                 strays.append(entry.name)
+    by_ending[SEALED] = list({*by_ending[SEALED], *by_ending.pop(RENAMED)})
     for names in by_ending.values():
         names.sort(key=part_order)
     return Listing(by_ending[SEALED], by_ending[OPEN], by_ending[INDEX], sorted(strays), sorted(folders))
+
+
+def sealed_file(folder: Path, name: str) -> Path:
+    """Return the file of a sealed part: `<name>.part` where it has that ending, else `<name>.tar`."""
+    renamed = folder / (name + RENAMED)
+    return renamed if renamed.exists() else folder / (name + SEALED)
 
 
 def refuse_unpacked(root: Path, listing: Listing, known: set[str]) -> None:
@@ -86,8 +96,8 @@ def refuse_unpacked(root: Path, listing: Listing, known: set[str]) -> None:
     if listing.folders:
         raise StoreError(
             f"{root} was changed: {PARTS}/{printable(listing.folders[0])} is a folder, so its parts were unpacked, as "
-            "some sites do with archives. Put the .tar files back as they were; to upload a store, pack its whole "
-            "folder into one archive"
+            "some sites do with archives. Put the .tar files back as they were; for such a site, make a form that is "
+            "not unpacked: `albu-diffusemix export STORE --to kaggle -o OUT`"
         )
     lost = known.difference(listing.sealed, listing.open)
     renamed = next(((name, stray) for stray in listing.strays for name in sorted(lost) if stray.startswith(name)), None)

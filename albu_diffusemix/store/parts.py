@@ -18,7 +18,7 @@ from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.indexing import index_part
 from albu_diffusemix.store.locks import still_there
 from albu_diffusemix.store.members import END, PartRecipe, Problem, Sample, encode_recipe, scan
-from albu_diffusemix.store.part_files import INDEX, OPEN, SEALED
+from albu_diffusemix.store.part_files import INDEX, OPEN, SEALED, sealed_file
 from albu_diffusemix.store.read_at import read_at
 from albu_diffusemix.store.records import Part, Record
 
@@ -88,7 +88,7 @@ def seal_part(folder: Path, name: str, handle: int, fields: dict[str, Any], seal
 
 def holds_all(folder: Path, name: str, handle: int) -> bool:
     """Tell whether a sealed part holds every whole sample of the part in progress of the same name."""
-    with os.fdopen(os.dup(handle), "rb") as file, (folder / (name + SEALED)).open("rb") as sealed:
+    with os.fdopen(os.dup(handle), "rb") as file, sealed_file(folder, name).open("rb") as sealed:
         there = {(record.key, record.variant, record.location.check) for record, _, _ in _read(sealed, name).samples}
         return all(
             (record.key, record.variant, record.location.check) in there for record, _, _ in _read(file, name).samples
@@ -104,7 +104,7 @@ def read_index(folder: Path, name: str, fields: dict[str, Any]) -> tuple[Index, 
         StoreError: The tar cannot be read.
 
     """
-    tar, path = folder / (name + SEALED), folder / (name + INDEX)
+    tar, path = sealed_file(folder, name), folder / (name + INDEX)
     with explained("read", tar):
         size = tar.stat().st_size
     try:
@@ -132,7 +132,7 @@ def write_index(folder: Path, name: str, fields: dict[str, Any]) -> None:
         StoreError: It cannot be read or written.
 
     """
-    tar = folder / (name + SEALED)
+    tar = sealed_file(folder, name)
     with explained("index", tar), tar.open("rb") as file:
         _index(_read(file, name), tar, file, fields).save()
 
@@ -140,7 +140,7 @@ def write_index(folder: Path, name: str, fields: dict[str, Any]) -> None:
 def untouched(folder: Path, name: str, size: int) -> bool:
     """Tell whether a sealed part has this size, and an index that was written later than its last byte."""
     try:
-        tar, index = (folder / (name + SEALED)).stat(), (folder / (name + INDEX)).stat()
+        tar, index = sealed_file(folder, name).stat(), (folder / (name + INDEX)).stat()
     except OSError:
         return False
     return tar.st_size == size and tar.st_mtime_ns <= index.st_mtime_ns
@@ -148,13 +148,13 @@ def untouched(folder: Path, name: str, size: int) -> bool:
 
 def verify_part(folder: Path, name: str, fields: dict[str, Any]) -> list[Problem]:
     """Compare every byte of a sealed part with its index, and return what is wrong."""
-    tar = folder / (name + SEALED)
+    tar = sealed_file(folder, name)
     index, problems = read_index(folder, name, fields)
     if problems:
         return problems
     with explained("read", tar), tar.open("rb") as file:
         found = _read(file, name)
-        problems = found.problems
+        problems = [problem._replace(file=tar.name) for problem in found.problems]
         there = _index(found, tar, file, fields)
     if problems:
         return problems
@@ -173,7 +173,7 @@ def repair_part(folder: Path, name: str, fields: dict[str, Any]) -> None:
         StoreError: It cannot be read or written.
 
     """
-    tar = folder / (name + SEALED)
+    tar = sealed_file(folder, name)
     remembered = _remembered_recipe(folder / (name + INDEX))
     with explained("repair", tar), tar.open("rb") as file:
         found = _read(file, name)
@@ -208,13 +208,13 @@ def _rewrite(file: BinaryIO, found: _Found, sealed: Path, fields: dict[str, Any]
 
     write_atomically(sealed, copy)
     with sealed.open("rb") as written:
-        name = sealed.name.removesuffix(SEALED)
+        name = sealed.stem
         samples = [Sample(_at(record, part=name), 0, 0) for record in records]
         _index(found._replace(samples=samples), sealed, written, fields).save()
 
 
 def _index(found: _Found, sealed: Path, file: BinaryIO, fields: dict[str, Any]) -> Index:
-    name = sealed.name.removesuffix(SEALED)
+    name = sealed.stem
     part = Part(name, os.fstat(file.fileno()).st_size, _hash(file))
     records = [_at(record, part=name) for record, _, _ in found.samples]
     return index_part(part, records, fields, sealed.with_name(name + INDEX), found.recipe_fields)

@@ -1,39 +1,43 @@
 """README.md of a store: how its counterparts were made, for people, with a picture."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.recipe import Recipe
 from albu_diffusemix.text import printable
 
-__all__ = ["write_readme"]
+__all__ = ["VIEWER", "readme_page", "write_readme"]
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _README = """\
 ---
-configs:
-- config_name: default
-  data_files: parts/*.tar
----
+{card}---
 
 # Counterparts for DiffuseMix
 
 Images made once by `albu-diffusemix generate`, to be mixed into training images by the package `albu-diffusemix`:
 
 ```python
-DiffuseMix(backend={{"name": "precomputed", "store": "{name}"}}, p=0.5)
+DiffuseMix(backend={{"name": "precomputed", "store": "{address}"}}, p=0.5)
 ```
 
-The parts are plain WebDataset tars: `<source>/<variant>.jpg` with a `.json` beside it that names the source, the prompt
-and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open them.
+The parts are plain WebDataset tars: `<source>/<variant>.{ending}` with a `.json` beside it that names the source, the
+prompt and the seed. Any archiver, `webdataset` and `datasets.load_dataset("webdataset", data_files="parts/*.tar")` open
+them.{raw}
 {picture}
 ## How it was made
 
 {recipes}
 {text}"""
+VIEWER: dict[str, Any] = {"configs": [{"config_name": "default", "data_files": "parts/*.tar"}]}
+"""What a card says to the Hub's viewer of data sets."""
 
 
 def write_readme(root: Path, made: Sequence[Recipe], text: str, picture: bytes) -> None:
@@ -53,10 +57,30 @@ def write_readme(root: Path, made: Sequence[Recipe], text: str, picture: bytes) 
         link = f"\n![Sources and their counterparts](contact-sheet.{ending})\n"
         with explained("write", root / f"contact-sheet.{ending}"):
             write_atomically(root / f"contact-sheet.{ending}", lambda file: file.write(picture))
-    blocks = [f"```json\n{json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)}\n```" for recipe in made]
-    listed = "\n\nand, later, some of them:\n\n".join(blocks)
-    page = _README.format(
-        name=printable(root.name), picture=link, recipes=listed, text=f"\n{text.strip()}\n" if text else ""
-    )
+    page = readme_page(printable(root.name), VIEWER, made, text, link)
     with explained("write", root / "README.md"):
         write_atomically(root / "README.md", lambda file: file.write(page.encode()))
+
+
+def readme_page(address: str, card: Mapping[str, Any], made: Sequence[Recipe], text: str, link: str = "") -> str:
+    """Return the page: the Hub's card, how to train from the store, how it was made, and the text at its end.
+
+    Args:
+        address: What the spec of the backend names the store by.
+        card: Fields of the card, which the Hub reads from the head of the page.
+        made: The store's recipes.
+        text: Markdown.
+        link: Markdown of a picture.
+
+    """
+    blocks = [f"```json\n{json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)}\n```" for recipe in made]
+    encodings = [recipe.encoding.get("format", "jpg") for recipe in made]
+    return _README.format(
+        ending=encodings[0],
+        raw=" Files `.npy` are arrays of uint8, height x width x RGB." if RAW in encodings else "",
+        card=yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True),
+        address=address,
+        picture=link,
+        recipes="\n\nand, later, some of them:\n\n".join(blocks),
+        text=f"\n{text.strip()}\n" if text else "",
+    )

@@ -6,7 +6,7 @@ from albu_diffusemix.keys import Source
 
 __all__ = ["ENCODINGS", "NOT_WRITTEN", "Location", "Part", "Record", "part_order"]
 
-ENCODINGS = ("", "jpg", "png", "webp")
+ENCODINGS = ("", "jpg", "png", "webp", "npy")
 """File name extensions by their number in an index; 0 is a failure, which has no image."""
 
 
@@ -17,7 +17,7 @@ class Location(NamedTuple):
         part: Name of the part.
         offset: First byte in the part's tar.
         length: Bytes.
-        check: xxh3-64 of these bytes.
+        check: xxh3-64 of these bytes; of a raw image see `albu_diffusemix.store.raw_images`.
 
     """
 
@@ -39,7 +39,7 @@ class Record(NamedTuple):
         prompt: The effect.
         seed: What moved everything random, in [0, 2^32).
         source: Height, width and pixel hash of the image that it was made from.
-        encoding: "jpg", "png" or "webp"; empty for a failure.
+        encoding: "jpg", "png", "webp" or "npy" (raw); empty for a failure.
         reason: Why there is no image; empty for an image.
         location: Where its bytes lie.
 

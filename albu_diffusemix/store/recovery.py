@@ -12,7 +12,7 @@ from albu_diffusemix.store.files import explained
 from albu_diffusemix.store.locks import EXCLUSIVE, still_there, try_lock
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.open_part import OpenPart
-from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, SEALED, list_parts
+from albu_diffusemix.store.part_files import INDEX, OPEN, PARTS, RENAMED, SEALED, list_parts, sealed_file
 from albu_diffusemix.store.parts import (
     holds_all,
     read_index,
@@ -105,7 +105,11 @@ def lone_indexes(folder: Path) -> list[Problem]:
     listing = list_parts(folder)
     lone = set(listing.indexes).difference(listing.open, listing.sealed)
     # A part that was sealed while the folder was listed may not have been in the list.
-    gone = [name for name in sorted(lone) if not any((folder / (name + ending)).exists() for ending in (SEALED, OPEN))]
+    gone = [
+        name
+        for name in sorted(lone)
+        if not any((folder / (name + ending)).exists() for ending in (SEALED, RENAMED, OPEN))
+    ]
     return [Problem(name + INDEX, "", "its part is gone") for name in gone]
 
 
@@ -137,7 +141,7 @@ def _touched(folder: Path, name: str, sizes: dict[str, int], fields: dict[str, A
 
 
 def _salvage_part(folder: Path, name: str, handle: int, fields: dict[str, Any]) -> list[Problem]:
-    if not (folder / (name + SEALED)).exists():
+    if not sealed_file(folder, name).exists():
         return seal_part(folder, name, handle, fields)
     if holds_all(folder, name, handle):  # whoever sealed it was killed before it could remove this one
         (folder / (name + OPEN)).unlink()

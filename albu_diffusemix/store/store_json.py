@@ -8,6 +8,7 @@ from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.regular_files import open_regular
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked
 from albu_diffusemix.store.locks import locked
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.recipe import Recipe, describe_differences, plain
 from albu_diffusemix.text import parse_json, printable
 
@@ -16,7 +17,7 @@ __all__ = ["STORE_JSON", "admit", "check_fields", "load", "publish", "restore", 
 STORE_JSON = "store.json"
 FORMAT = "albu-diffusemix store"
 VERSION = 2
-FEATURES: tuple[str, ...] = ()
+FEATURES = ("raw",)
 """What a store may say that its readers need to know, and this version does know."""
 
 
@@ -125,7 +126,7 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> dict[str, Any]:
 
 
 def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_mixed: bool) -> dict[str, Any]:
-    current = {**fields, "version": VERSION, "needs": fields.get("needs", [])}
+    current = {**fields, "version": VERSION, "needs": _all_needs(fields)}
     if wanted == fields["recipe"] or wanted in fields["mixed"]:
         if current != fields:
             _write(root, current)
@@ -142,9 +143,15 @@ def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_
 
 
 def _write(root: Path, fields: Mapping[str, Any], *, keep: bool = False) -> None:
-    data = dump_checked(fields, indent=2)
+    data = dump_checked({**fields, "needs": _all_needs(fields)}, indent=2)
     with explained("write", root / STORE_JSON):
         write_atomically(root / STORE_JSON, lambda file: file.write(data), keep=keep)
+
+
+def _all_needs(fields: Mapping[str, Any]) -> list[str]:
+    """Return what readers must know: what the store says already, and raw images where a recipe makes them."""
+    formats = {recipe.get("encoding", {}).get("format") for recipe in (fields["recipe"], *fields["mixed"])}
+    return sorted({*fields.get("needs", []), *(["raw"] if RAW in formats else [])})
 
 
 def _version(data: bytes) -> int:

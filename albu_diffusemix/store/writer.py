@@ -10,6 +10,7 @@ from albu_diffusemix.keys import UNKNOWN_SOURCE, Source, check_name, normalise_k
 from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.store.members import encode_sample, sniff, uint32
 from albu_diffusemix.store.open_part import OpenPart
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.records import Record
 
 PART_BYTES = 1 << 28
@@ -55,7 +56,8 @@ class Writer:
         Args:
             key: Path of the source relative to the data set's root.
             variant: Name of the counterpart among those of its source; no dots.
-            data: The image file: JPEG, PNG or WebP.
+            data: The image file: JPEG, PNG or WebP; in a store of raw images also one of
+                `albu_diffusemix.store.raw_images.encode_raw`.
             prompt: The effect.
             seed: What moved everything random, in [0, 2^32).
             source: `Source.of` the image that it was made from.
@@ -69,6 +71,8 @@ class Writer:
         encoding = sniff(data)
         if not encoding:
             raise StoreError(f"data for {key!r} {variant!r} starts with {data[:8]!r}: give a JPEG, PNG or WebP file")
+        if encoding == RAW and self._made_with["recipe"]["encoding"].get("format") != RAW:
+            raise StoreError(f"data for {key!r} {variant!r} is a raw image, but the recipe of the store makes others")
         self._append(key, variant, data, prompt, seed, source, encoding, "", used_prompt)
 
     def fail(

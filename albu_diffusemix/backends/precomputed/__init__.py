@@ -16,6 +16,7 @@ from albu_diffusemix.functional import Box, crop
 from albu_diffusemix.jpeg import decode_box
 from albu_diffusemix.prompts import is_filled_from
 from albu_diffusemix.store import Recipe, Record, Store, StoreError
+from albu_diffusemix.store.raw_images import ENCODING as RAW
 
 __all__ = ["Precomputed"]
 
@@ -125,9 +126,12 @@ class Precomputed:
         raise ValueError(self._complaint(request, missing=match.missing))
 
     def _read(self, record: Record, request: Request) -> NDArray[np.uint8]:
+        box, size = request.box, request.image.shape[:2]
+        if record.encoding == RAW:
+            return _resized(self._store.read_box(record, lambda *stored: _scaled(box, size, stored)), box)
         data = self._store.read(record)
         try:
-            part = _decode(data, record.encoding, request.box, request.image.shape[:2])
+            part = _decode(data, record.encoding, box, size)
         except ValueError as error:
             raise StoreError(
                 f"{record.key} {record.variant} in {self._store.path} cannot be decoded: {error}"

@@ -89,11 +89,11 @@ def find(
     records = _wanted(_records(store, image, key), prompt, variant)
     if key is None or not records:
         return Match(records, missing=not records)
-    sources = {record.source for record in records}
-    fitting = _same(sources, image)
+    fitting = _same(records, image)
     if not fitting and on_mismatch == "stretch":
-        fitting = {source for source in sources if not _is_misaligned(image, source)}
-    return Match([record for record in records if record.source in fitting], missing=False)
+        aligned = {source for source in {record.source for record in records} if not _is_misaligned(image, source)}
+        fitting = [record for record in records if record.source in aligned]
+    return Match(fitting, missing=False)
 
 
 class Explainer:
@@ -209,11 +209,14 @@ def _wanted(records: list[Record], prompt: str | None, variant: str | None) -> l
     return records if variant is None else [record for record in records if record.variant == variant]
 
 
-def _same(sources: set[Source], image: Pixels) -> set[Source]:
-    """Keep the source that the image is; it is hashed only where the size agrees."""
-    if all((source.height, source.width) != image.shape[:2] for source in sources):
-        return set()
-    return sources & {Source.of(image)}
+def _same(records: list[Record], image: Pixels) -> list[Record]:
+    """Keep those made from what the image is; it is hashed, all of it at every call, where the size of one agrees."""
+    size = image.shape[:2]
+    for record in records:
+        if record.source[:2] == size:
+            source = Source.of(image)
+            return [record for record in records if record.source == source]
+    return []
 
 
 def _is_misaligned(image: Pixels, source: Source) -> bool:

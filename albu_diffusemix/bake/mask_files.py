@@ -1,0 +1,62 @@
+"""Files of masks, whose values are classes: read and written as they are."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from albu_diffusemix.regular_files import open_regular
+
+__all__ = ["encode_mask", "read_mask"]
+
+_PNG, _HEADER = b"\x89PNG\r\n\x1a\n", slice(12, 29)  # the name and the fields of a PNG's first chunk
+_BITS, _COLOR_TYPE, _PALETTE = 24, 25, 3
+
+
+def read_mask(path: Path) -> NDArray[Any]:
+    """Read a mask, (H, W) or (H, W, C), its channels in OpenCV's order; of a palette, the numbers.
+
+    Raises:
+        OSError: The file cannot be opened.
+        ValueError: It is not an image that OpenCV can read.
+
+    """
+    with open_regular(path) as file:
+        data = file.read()
+    has_palette = data.startswith(_PNG) and data[_COLOR_TYPE : _COLOR_TYPE + 1] == bytes((_PALETTE,))
+    grey = _without_palette(data) if has_palette else data
+    mask = cv2.imdecode(np.frombuffer(grey, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if mask is None:
+        raise ValueError(f"the mask {str(path)!r} is not a readable image")
+    return np.asarray(mask // (255 // (2 ** data[_BITS] - 1)) if has_palette else mask)
+
+
+def encode_mask(mask: Any) -> bytes:
+    """Return a mask as a PNG.
+
+    Raises:
+        ValueError: The pipeline made something else of it.
+
+    """
+    if not isinstance(mask, np.ndarray) or mask.dtype not in (np.uint8, np.uint16):
+        kind = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise ValueError(
+            f"the pipeline gives a mask of {kind}, which a PNG cannot hold: leave out what changes its type"
+        )
+    return bytes(cv2.imencode(".png", mask)[1])
+
+
+def _without_palette(data: bytes) -> bytes:
+    """Call the numbers of a palette grey levels: OpenCV would give its colors."""
+    header = bytearray(data[_HEADER])
+    header[_COLOR_TYPE - _HEADER.start] = 0
+    kept, place = [data[: _HEADER.start], bytes(header), zlib.crc32(header).to_bytes(4, "big")], _HEADER.stop + 4
+    while place < len(data):
+        stop = place + 12 + int.from_bytes(data[place : place + 4], "big")  # length, name, check and content
+        if data[place + 4 : place + 8] not in {b"PLTE", b"tRNS"}:
+            kept.append(data[place:stop])
+        place = stop
+    return b"".join(kept)

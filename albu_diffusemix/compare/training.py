@@ -1,0 +1,192 @@
+"""One run: a model trained by one arm with one seed. The whole loop is `train`."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  as everywhere
+from torch.utils.data import DataLoader, Dataset
+
+from albu_diffusemix.compare.data import Pixels
+from albu_diffusemix.compare.mixes import jsd_loss, mix_batch
+from albu_diffusemix.compare.pipelines import digest, run_seeded
+from albu_diffusemix.compare.spec import Arm, Train
+from albu_diffusemix.datasets import SourceFile
+
+__all__ = ["DivergedError", "Views", "settled", "train"]
+
+
+class DivergedError(ArithmeticError):
+    """The loss became infinite or not a number."""
+
+
+@contextmanager
+def settled(threads: int) -> Iterator[torch.device]:
+    """Make this process repeat its numbers within the block; give the device that it computes on."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_num_threads(), cv2.getNumThreads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+        torch.use_deterministic_algorithms(before[2])
+
+
+@dataclass
+class Views(Dataset[tuple[torch.Tensor, int]]):
+    """The images of an arm, as its pipeline makes them in an epoch; an index is `(epoch, number of the image)`.
+
+    Attributes:
+        sources: What is trained on.
+        labels: Their classes, as numbers.
+        pixels: Reads them.
+        pipelines: One for each view of an image.
+        seed: Of the run.
+
+    """
+
+    sources: list[SourceFile]
+    labels: list[int]
+    pixels: Pixels
+    pipelines: list[Any]
+    seed: int
+
+    def __getitem__(self, index: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        epoch, number = index
+        source = self.sources[number]
+        image = self.pixels.read(source)
+        views = [
+            run_seeded(pipeline, image, source.key, digest(self.seed, epoch, source.key, view))
+            for view, pipeline in enumerate(self.pipelines)
+        ]
+        return torch.from_numpy(np.stack(views)), self.labels[number]
+
+
+def batches_of(count: int, batch_size: int, epochs: int, seed: int) -> list[list[tuple[int, int]]]:
+    """Return the batches of all epochs, the same for every arm; a last batch of one image is left out."""
+    batches: list[list[tuple[int, int]]] = []
+    for epoch in range(epochs):
+        order = np.random.default_rng(digest(seed, epoch, "order")).permutation(count)
+        indices = [(epoch, int(number)) for number in order]
+        cut = [indices[start : start + batch_size] for start in range(0, count, batch_size)]
+        batches += [batch for batch in cut if len(batch) > 1]
+    return batches
+
+
+class Progress(NamedTuple):
+    """The end of an epoch: its number, mean loss, and the seconds that its training took."""
+
+    epoch: int
+    loss: float
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    views: Views,
+    arm: Arm,
+    options: Train,
+    classes: int,
+    device: torch.device,
+    ended: Callable[[Progress], object],
+    most_steps: int | None = None,
+) -> int:
+    """Train a model.
+
+    Args:
+        model: Changed in place.
+        views: Images of the arm.
+        arm: How batches are mixed, and the loss.
+        options: How long and how fast.
+        classes: Number of classes.
+        device: Where the model lies.
+        ended: Is told of the end of each epoch.
+        most_steps: Stop after so many steps.
+
+    Returns:
+        Steps taken.
+
+    Raises:
+        DivergedError: The loss is not finite at the end of an epoch.
+
+    """
+    batches = batches_of(len(views.sources), options.batch_size, options.epochs, views.seed)[:most_steps]
+    loader = DataLoader(views, batch_sampler=batches, num_workers=options.loader_workers)
+    optimizer = _optimizer(model, options)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / len(batches), options))
+    amp = options.amp and device.type == "cuda"
+    scaler = torch.amp.GradScaler(device.type, enabled=amp)
+    torch.manual_seed(digest(views.seed, "training") >> 1)
+    for epoch, steps in _epochs(batches, loader):
+        model.train()
+        began = time.perf_counter()
+        losses: list[torch.Tensor] = []
+        for images, labels in steps:
+            targets = F.one_hot(labels.to(device), classes).float()
+            pictures = images.to(device).transpose(0, 1)  # views first
+            if arm.mix:
+                rng = np.random.default_rng(digest(views.seed, epoch, len(losses), "mix"))
+                if rng.random() < arm.mix_p:
+                    pictures, targets = mix_batch(arm.mix, pictures, targets, arm.mix_alpha, rng)
+            with torch.autocast(device.type, torch.float16, enabled=amp):
+                logits = model(pictures.flatten(0, 1)).float().unflatten(0, pictures.shape[:2])
+            loss = F.cross_entropy(logits[0], targets, label_smoothing=options.label_smoothing)
+            if arm.loss == "jsd":
+                loss = loss + arm.jsd_weight * jsd_loss(logits)
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            losses.append(loss.detach())
+        mean = float(torch.stack(losses).mean())
+        if not math.isfinite(mean):
+            raise DivergedError(f"the loss became {mean} in epoch {epoch + 1} of {options.epochs}: lower train.lr")
+        ended(Progress(epoch, mean, time.perf_counter() - began))
+    return len(batches)
+
+
+def _epochs(batches: list[list[tuple[int, int]]], loader: Any) -> Iterator[tuple[int, Iterator[Any]]]:
+    """Yield each epoch with its batches; one loader serves all, so that its workers never pause."""
+    numbers, loaded = [batch[0][0] for batch in batches], iter(loader)
+    for epoch in dict.fromkeys(numbers):
+        yield epoch, (next(loaded) for _ in range(numbers.count(epoch)))
+
+
+def _optimizer(model: nn.Module, options: Train) -> torch.optim.Optimizer:
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            options.lr,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
+        )
+    kind: Any = torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW
+    optimizer: torch.optim.Optimizer = kind(model.parameters(), options.lr, weight_decay=options.weight_decay)
+    return optimizer
+
+
+def _rate(done: float, options: Train) -> float:
+    """Return the factor of the learning rate when a fraction of the training is done."""
+    warmup = options.warmup_epochs / options.epochs
+    if done < warmup:
+        return max(done, 1e-3) / warmup
+    if options.schedule == "cosine":
+        return (1 + math.cos(math.pi * (done - warmup) / max(1 - warmup, 1e-9))) / 2
+    if options.schedule == "step":
+        return float(options.gamma ** sum(done >= milestone for milestone in options.milestones))
+    return 1.0

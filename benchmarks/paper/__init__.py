@@ -1,0 +1,1 @@
+"""The paper's tables and figures as specs of `albu-diffusemix compare`; README.md is their index."""
