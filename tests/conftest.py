@@ -38,6 +38,7 @@ ANY_HOST = {
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",
     "test_evidence",
+    "test_families",
     "test_fractal_assets",
     "test_fractals",
     "test_raw_stores",
