@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from images_server import Call, Reply, noisy, serving
 from job_files import make_data
+from tiny_editors import EVERYDAY
 
 from albu_diffusemix.backends import BackendUnavailableError, Request, create_backend
 from albu_diffusemix.backends.images_api import client
@@ -320,3 +321,20 @@ def test_an_interrupt_cancels_the_calls_in_progress():
         assert process.wait(20) != 0
         assert b"KeyboardInterrupt" in process.stderr.read()
         process.stderr.close()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_tiny_klein_behind_a_server_draws_what_it_draws_here(tmp_path):
+    """FLUX.2 klein, saved and loaded as the real one; the server gets everything that decides its pixels."""
+    side, model = 64, str(EVERYDAY["klein"](tmp_path))
+    here = create_backend({"name": "diffusers", "model_id": model, "size": side, "template": "{prompt}"})
+
+    def edit(call):
+        [made] = here.generate([Request(call.image, call.fields["prompt"], int(call.fields["seed"]))])
+        return made.image
+
+    asked = [Request(resize(one.image, side, side), "snowy", one.seed) for one in requests(2)]
+    with serving(edit) as server:
+        made = api(server, size=side, concurrency=1).generate(asked)
+    for there, locally in zip(made, here.generate(asked), strict=True):
+        np.testing.assert_array_equal(there.image, locally.image)
