@@ -168,6 +168,15 @@ def test_a_slow_answer_is_given_up():
     assert made.reason == "the server: no whole answer in 0.2 s, once"
 
 
+def test_an_answer_that_comes_drop_by_drop_is_given_up():
+    def trickle(number, _call):
+        return Reply(np.zeros((SIZE, SIZE, 3), np.uint8), drops=0.05) if number > PROBES else None
+
+    with serving(fault=trickle) as server:
+        [made] = api(server, timeout=0.3, retries=0).generate(requests(1))
+    assert made.reason == "the server: no whole answer in 0.3 s, once"
+
+
 def test_a_server_that_is_not_there_is_one_line():
     with serving() as server:
         url = server.url
@@ -285,6 +294,7 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_run_makes_the_rest(tm
         command, store_path = generate(tmp_path, server, "--workers", "1")
         assert main(command) != 0
     assert "shutting down, 2 times; run the same command again" in capsys.readouterr().err
+    assert not store_path.exists() or not list(Store.open(store_path).failures())
     with serving() as server:
         command, _ = generate(tmp_path, server)
         assert main(command) == 0
