@@ -278,7 +278,7 @@ def test_it_works_inside_of_a_notebooks_loop():
 
 
 def generate(tmp_path, server, *flags):
-    spec = f'{{"name": "images_api", "base_url": "{server.url}", "model": "tiny", "size": {SIZE}, "retries": 1}}'
+    spec = f'{{"name": "images_api", "base_url": "{server.url}", "model": "tiny", "size": {SIZE}, "retries": 1, "concurrency": 1}}'
     store_path = tmp_path / "out.dm"
     data = tmp_path / "photographs"
     if not data.exists():
