@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import pickle
 import signal
@@ -278,12 +279,12 @@ def test_it_works_inside_of_a_notebooks_loop():
 
 
 def generate(tmp_path, server, *flags):
-    spec = f'{{"name": "images_api", "base_url": "{server.url}", "model": "tiny", "size": {SIZE}, "retries": 1, "concurrency": 1}}'
+    spec = {"name": "images_api", "base_url": server.url, "model": "tiny", "size": SIZE, "retries": 1, "concurrency": 1}
     store_path = tmp_path / "out.dm"
     data = tmp_path / "photographs"
     if not data.exists():
         make_data(data, 6)
-    return ["generate", str(data), "-o", str(store_path), "--backend", spec, *flags], store_path
+    return ["generate", str(data), "-o", str(store_path), "--backend", json.dumps(spec), *flags], store_path
 
 
 def test_a_server_that_goes_away_ends_the_run_and_the_next_run_makes_the_rest(tmp_path, capsys):
