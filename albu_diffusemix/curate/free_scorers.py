@@ -55,11 +55,9 @@ class EdgeScorer:
     def prepare(self, view: View) -> Sequence[Figures]:
         """Measure: it is the decoding's thread that has time for it."""
         mask = None if view.source.mask is None else read_mask(Path(view.source.mask))
-        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (view.image, *(c for _, c in view.counterparts))]
-        return [
-            _agreements(*_edges_of_both(grey[0], counterpart), view.source.boxes or (), mask)
-            for counterpart in grey[1:]
-        ]
+        source = _grey(view.image)
+        pairs = [_edges_of_both(source, _grey(image)) for _, image in view.counterparts]
+        return [_agreements(*pair, view.source.boxes or (), mask) for pair in pairs]
 
     def score(self, prepared: Sequence[Figures]) -> list[Figures]:
         """Return what was measured."""
@@ -80,11 +78,17 @@ def _distances(source: NDArray[np.uint8], counterpart: NDArray[np.uint8]) -> Fig
     return luma / 255, (red + blue) / 510
 
 
-def _edges_of_both(source: NDArray[np.uint8], counterpart: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _edges_of_both(
+    source: NDArray[np.uint8], counterpart: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the strengths of the edges of two grey images, at one size that is small enough to be quick."""
     scale = min(1.0, _SHORTER_SIDE / min(counterpart.shape))
     height, width = (max(1, round(scale * side)) for side in counterpart.shape)
-    return [_edges(_fitted(image, (height, width))) for image in (source, counterpart)]
+    return _edges(_fitted(source, (height, width))), _edges(_fitted(counterpart, (height, width)))
 
 
 def _edges(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
