@@ -13,7 +13,7 @@ from albu_diffusemix import transforms as _ours  # noqa: F401  A.load knows the 
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import in_one_line, parse_json
-from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
+from albu_diffusemix.yaml_bombs import parse_yaml
 
 __all__ = ["as_picture", "leaves", "load_pipeline"]
 
@@ -38,7 +38,7 @@ def load_pipeline(path: Path, changed: Callable[[Any], Any] = lambda plain: plai
     data_format = "json" if path.suffix.lower() == ".json" else "yaml"
     text = read_text(path)
     try:
-        plain = parse_json(text) if data_format == "json" else _parse_yaml(text)
+        plain = parse_json(text) if data_format == "json" else parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         reason = in_one_line(error)
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
@@ -47,11 +47,6 @@ def load_pipeline(path: Path, changed: Callable[[Any], Any] = lambda plain: plai
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = in_one_line(error) or type(error).__name__
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
-
-
-def _parse_yaml(text: str) -> Any:
-    refuse_yaml_bomb(text)
-    return yaml.safe_load(text)
 
 
 def leaves(pipeline: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from albu_diffusemix.compare.corruptions import CORRUPTIONS
 from albu_diffusemix.compare.data import Pixels
-from albu_diffusemix.compare.differences import paired, t_quantile
+from albu_diffusemix.compare.differences import paired
 from albu_diffusemix.compare.evaluation import Evaluation, Outcome, measure
 from albu_diffusemix.compare.mixes import jsd_loss, mix_batch
 from albu_diffusemix.compare.pipelines import divided_at_normalize, load
@@ -102,13 +102,6 @@ def test_errors_under_corruptions_are_means_over_severities_and_kinds(tmp_path):
     evaluation = evaluation_of(tmp_path, [80, 200], [0, 1])  # the first is bright at severity 5 only
     metrics = measured(evaluation, Brighter(), corruptions={"names": ["brightness", "blur"], "severities": [1, 5]})
     assert metrics == {"error_brightness": 25.0, "error_blur": 0.0, "corruption_error": 12.5}
-
-
-@pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (29, 2.045), (999, 1.962)]
-)
-def test_quantiles_of_student_t_are_those_of_the_tables(freedom, quantile):
-    assert t_quantile(freedom) == pytest.approx(quantile, abs=6e-4)
 
 
 def test_an_interval_is_the_one_computed_by_hand_over_the_seeds_that_both_have():

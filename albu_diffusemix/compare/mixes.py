@@ -33,18 +33,17 @@ def mix_batch(
         mixed = ratio * images + (1 - ratio) * others
     else:
         height, width = images.shape[-2:]
-        y_min, y_max = _span(height, ratio, rng)
-        x_min, x_max = _span(width, ratio, rng)
+        rows, columns = _span(height, ratio, rng), _span(width, ratio, rng)
         mixed = images.clone()
-        mixed[..., y_min:y_max, x_min:x_max] = others[..., y_min:y_max, x_min:x_max]
-        ratio = 1 - (y_max - y_min) * (x_max - x_min) / (height * width)
+        mixed[..., rows, columns] = others[..., rows, columns]
+        ratio = 1 - others[0, 0, 0, rows, columns].numel() / (height * width)
     return mixed, ratio * targets + (1 - ratio) * targets[partners]
 
 
-def _span(side: int, ratio: float, rng: np.random.Generator) -> tuple[int, int]:
+def _span(side: int, ratio: float, rng: np.random.Generator) -> slice:
     """Return a part of a side around a random center: so long that a box of both covers 1 - ratio, before clipping."""
     length, center = side * (1 - ratio) ** 0.5, int(rng.integers(side))
-    return max(round(center - length / 2), 0), min(round(center + length / 2), side)
+    return slice(max(round(center - length / 2), 0), min(round(center + length / 2), side))
 
 
 def jsd_loss(logits: torch.Tensor) -> torch.Tensor:

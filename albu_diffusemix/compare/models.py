@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from torch import nn
 from albu_diffusemix.compare.networks import preact_resnet18, small_resnet
 from albu_diffusemix.compare.spec import Model
 from albu_diffusemix.import_paths import import_asked_for
-from albu_diffusemix.text import in_one_line, unknown
+from albu_diffusemix.text import in_one_line, refuse_unknown, unknown
 
 __all__ = ["create_model", "imported"]
 
 OWN = {"small_resnet": small_resnet, "preact_resnet18": preact_resnet18}
+_SHOWN = 300  # characters of an error of torch
 
 
 def create_model(model: Model, classes: int, seed: int) -> nn.Module:
@@ -49,7 +51,7 @@ def _factory(name: str) -> Any:
 
     if not timm.is_model(name):
         raise ValueError(unknown("model", name, [*OWN, *timm.list_models()]))
-    return lambda **arguments: timm.create_model(name, **arguments)
+    return partial(timm.create_model, name)
 
 
 def imported(name: str) -> Any:
@@ -60,26 +62,22 @@ def imported(name: str) -> Any:
 
     """
     module, _, attribute = name.partition(":")
-    found = getattr(import_asked_for(module), attribute, None)
-    if callable(found):
-        return found
-    raise ValueError(unknown(f"function of {module}", attribute, dir(import_asked_for(module))))
+    functions = {each: value for each, value in vars(import_asked_for(module)).items() if callable(value)}
+    refuse_unknown(f"function of {module}", [attribute], functions)
+    return functions[attribute]
 
 
 def _load(model: nn.Module, path: str) -> None:
     """Load weights; those of the last layer are left out where it has another number of classes."""
     given, own = _read(path), model.state_dict()
-    last = list(own)[-1].rpartition(".")[0]
-    fitting = {name: value for name, value in given.items() if name in own and value.shape == own[name].shape}
-    wrong = [name for name in own if name not in fitting and name.rpartition(".")[0] != last]
-    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
-    if wrong:
-        has = tuple(given[wrong[0]].shape) if wrong[0] in given else "nothing"
-        raise ValueError(
-            f"weights {path!r} do not fit the model: {len(wrong)} of its {len(own)} tensors are missing or of another "
-            f"shape, such as {wrong[0]}, {tuple(own[wrong[0]].shape)}, for which they have {has}"
-        )
-    model.load_state_dict(fitting, strict=False)
+    last = f"{list(own)[-1].rpartition('.')[0]}."
+    for name in own:
+        if name.startswith(last) and (name not in given or given[name].shape != own[name].shape):
+            given[name] = own[name]
+    try:
+        model.load_state_dict({name: value for name, value in given.items() if name in own})
+    except RuntimeError as error:
+        raise ValueError(f"weights {path!r} do not fit the model: {in_one_line(error)[:_SHOWN]}") from error
 
 
 def _read(path: str) -> dict[str, torch.Tensor]:
@@ -90,7 +88,7 @@ def _read(path: str) -> dict[str, torch.Tensor]:
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ImportError) as error:
-        raise ValueError(f"weights {path!r} cannot be read: {in_one_line(error)[:200]}") from error
+        raise ValueError(f"weights {path!r} cannot be read: {in_one_line(error)[:_SHOWN]}") from error
     for name in ("state_dict", "model"):
         state = state.get(name, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

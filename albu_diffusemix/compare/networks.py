@@ -38,11 +38,8 @@ class _PreActResNet(nn.Module):
                 outside = width << stage
                 layers.append(_Block(inside, outside, 2 if stage and not block else 1))
                 inside = outside
-        self.blocks, self.norm, self.head = (
-            nn.Sequential(*layers),
-            nn.BatchNorm2d(inside),
-            nn.Linear(inside, num_classes),
-        )
+        self.blocks, self.norm = nn.Sequential(*layers), nn.BatchNorm2d(inside)
+        self.head = nn.Linear(inside, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = F.relu(self.norm(self.blocks(self.stem(images))))

@@ -1,6 +1,6 @@
 """Pipelines of arms and of validation: loaded, with a store put in, seeded for each image, divided at Normalize."""
 
-import json
+import inspect
 import random
 import warnings
 from collections.abc import Sequence
@@ -9,26 +9,20 @@ from typing import Any, NamedTuple
 
 import albumentations as A
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from albu_diffusemix import transforms
-from albu_diffusemix._host import BaseCompose, BasicTransform, HostTransform
+from albu_diffusemix._host import HostTransform
 from albu_diffusemix.pipelines import leaves, load_pipeline
-from albu_diffusemix.text import in_one_line, unknown
+from albu_diffusemix.text import in_one_line, refuse_unknown
 from albu_diffusemix.transforms import DiffuseMix, HalfConcat
 
-__all__ = ["Seen", "crops_and_flips", "digest", "divided_at_normalize", "load", "mixers", "run_seeded"]
+__all__ = ["Seen", "crops_and_flips", "divided_at_normalize", "load", "mixers", "run_seeded"]
 
 _PLAIN = {
     *("CenterCrop", "CropAndPad", "HorizontalFlip", "LongestMaxSize", "Normalize", "Pad", "PadIfNeeded"),
     *("RandomCrop", "RandomResizedCrop", "Resize", "SmallestMaxSize", "ToFloat", "ToTensorV2"),
 }
-
-
-def digest(*parts: object) -> int:
-    """Return a seed of 64 bits that depends on all of the parts, and on nothing else."""
-    return int(xxhash.xxh3_64_intdigest(json.dumps(parts).encode()))
 
 
 def load(pipeline: str | Sequence[Any], store: str | None = None) -> Any:
@@ -47,7 +41,7 @@ def load(pipeline: str | Sequence[Any], store: str | None = None) -> Any:
     if isinstance(pipeline, str):
         loaded = load_pipeline(Path(pipeline), lambda plain: _with_store(plain, store))
     else:
-        loaded = A.Compose(_transforms(pipeline, store))
+        loaded = _from_list(pipeline, store)
     if store is not None and not mixers(loaded):
         raise ValueError(f"store {store!r} was given, but the pipeline has no DiffuseMix or HalfConcat to read it")
     return loaded
@@ -72,11 +66,7 @@ def run_seeded(pipeline: Any, image: NDArray[np.uint8], key: str, seed: int) -> 
 def crops_and_flips(pipeline: Any) -> bool:
     """Return whether a pipeline crops and flips and does nothing else to speak of."""
     names = {type(leaf).__name__ for leaf in leaves(pipeline)}
-    return (
-        names <= _PLAIN
-        and "HorizontalFlip" in names
-        and any("RandomCrop" in name or "Resized" in name for name in names)
-    )
+    return names <= _PLAIN and "HorizontalFlip" in names and not names.isdisjoint({"RandomCrop", "RandomResizedCrop"})
 
 
 class Seen(NamedTuple):
@@ -111,36 +101,32 @@ def _with_store(plain: Any, store: str | None) -> Any:
         return [_with_store(one, store) for one in plain]
     filled = {name: _with_store(value, store) for name, value in plain.items()}
     if str(plain.get("__class_fullname__")).endswith((".DiffuseMix", ".HalfConcat")):
-        filled["backend"] = _precomputed(plain.get("backend"), store)
+        before = plain.get("backend")
+        options = before if isinstance(before, dict) and before.get("name") == "precomputed" else {}
+        filled["backend"] = {**options, "name": "precomputed", "store": store}
     return filled
 
 
-def _precomputed(backend: Any, store: str) -> dict[str, Any]:
-    options = backend if isinstance(backend, dict) and backend.get("name") == "precomputed" else {}
-    return {**options, "name": "precomputed", "store": store}
+def _from_list(pipeline: Sequence[Any], store: str | None) -> Any:
+    plain = {"__class_fullname__": "Compose", "transforms": [_plain(one) for one in pipeline]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # the hosts warn of unknown arguments and drop them
+        try:
+            return A.from_dict({"transform": _with_store(plain, store)})
+        except (TypeError, UserWarning) as error:
+            raise ValueError(in_one_line(error)) from error
 
 
-def _transforms(given: Sequence[Any], store: str | None) -> list[Any]:
-    return [_transform(one, store) for one in given]
-
-
-def _transform(given: Any, store: str | None) -> Any:
+def _plain(given: Any) -> dict[str, Any]:
+    """Return a transform as `A.to_dict` writes it."""
     pairs = [(given, {})] if isinstance(given, str) else list(given.items()) if isinstance(given, dict) else []
     if len(pairs) != 1:
         raise ValueError(f"a transform is written {{Name: {{argument: value}}}}; got {given!r}")
     [(name, arguments)] = pairs
-    found = getattr(transforms, name, None) or getattr(A, name, None)
-    if not (isinstance(found, type) and issubclass(found, BasicTransform | BaseCompose)):
-        known = [*transforms.__all__, *(one for one in dir(A) if one[0].isupper())]
-        raise ValueError(unknown("transform", name, known))  # noqa: TRY004  as for all wrong names
-    arguments = dict(arguments or {})
+    kinds = {name: kind for name, kind in (vars(A) | vars(transforms)).items() if hasattr(kind, "get_class_fullname")}
+    refuse_unknown("transform", [name], kinds)
+    default = inspect.signature(kinds[name]).parameters["p"].default  # where it is absent, A.from_dict takes 0.5 for all
+    arguments = {"p": default, **(arguments or {})}
     if "transforms" in arguments:
-        arguments["transforms"] = _transforms(arguments["transforms"], store)
-    if store is not None and issubclass(found, DiffuseMix | HalfConcat):
-        arguments["backend"] = _precomputed(arguments.get("backend"), store)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # the hosts warn of unknown arguments and drop them
-        try:
-            return found(**arguments)
-        except (TypeError, UserWarning) as error:
-            raise ValueError(f"{name}: {in_one_line(error)}") from error
+        arguments["transforms"] = [_plain(one) for one in arguments["transforms"]]
+    return {"__class_fullname__": kinds[name].get_class_fullname(), **arguments}
