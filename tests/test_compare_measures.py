@@ -8,12 +8,12 @@ from torch import nn
 
 from albu_diffusemix.compare.corruptions import CORRUPTIONS
 from albu_diffusemix.compare.data import Pixels
-from albu_diffusemix.compare.differences import paired
-from albu_diffusemix.compare.evaluation import Evaluation, Outcome, measure
-from albu_diffusemix.compare.mixes import jsd_loss, mix_batch
-from albu_diffusemix.compare.pipelines import divided_at_normalize, load
+from albu_diffusemix.compare.evaluation import Evaluation, Outcome, divided_at_normalize, measure
+from albu_diffusemix.compare.report import paired
+from albu_diffusemix.compare.training import jsd_loss, mix_batch
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.images import write_image
+from albu_diffusemix.pipelines import open_pipeline
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def evaluation_of(folder, grays, labels, steps=({"Normalize": {"mean": 0.5, "std
         path = folder / f"{number}.png"
         write_image(path, np.full((8, 8, 3), gray, np.uint8))
         sources.append(SourceFile(str(path), path.name))
-    return Evaluation(sources, torch.tensor(labels), divided_at_normalize(load(list(steps))), Pixels(), CPU)
+    return Evaluation(sources, torch.tensor(labels), divided_at_normalize(open_pipeline(list(steps))), Pixels(), CPU)
 
 
 def measured(evaluation, model, **metrics):
@@ -78,7 +78,7 @@ def test_an_evaluation_sees_what_the_whole_pipeline_gives(tmp_path):
     evaluation = evaluation_of(tmp_path, [7, 200], [0, 1], steps)
     [batch] = evaluation.batches()
     normalized = evaluation.logits(lambda images: images, evaluation.floats(batch))
-    whole = load(steps)(image=np.full((8, 8, 3), 200, np.uint8))["image"].transpose(2, 0, 1)
+    whole = open_pipeline(steps)(image=np.full((8, 8, 3), 200, np.uint8))["image"].transpose(2, 0, 1)
     assert normalized[1].numpy() == pytest.approx(whole, abs=1e-5)
 
 
@@ -86,7 +86,7 @@ def test_an_evaluation_sees_what_the_whole_pipeline_gives(tmp_path):
 def test_corruptions_grow_with_severity_and_are_the_same_each_time(tmp_path, name, photograph):
     write_image(tmp_path / "0.png", photograph)
     source = SourceFile(str(tmp_path / "0.png"), "0.png")
-    seen = divided_at_normalize(load(["Normalize"]))
+    seen = divided_at_normalize(open_pipeline(["Normalize"]))
     changes = []
     for severity in (1, 3, 5):
         one, two = (

@@ -96,7 +96,7 @@ def test_a_wrong_value_is_named_with_its_place_and_what_is_allowed(spec, tmp_pat
 
 def test_what_is_not_a_spec_is_refused(spec):
     for text in ("- a list", "just words"):
-        with pytest.raises(ValueError, match="should be a valid dictionary .*; got"):
+        with pytest.raises(ValueError, match=r"should be a valid dictionary .*; got"):
             spec(text)
     with pytest.raises(ValueError, match="is not valid YAML"):
         spec("{")

@@ -13,15 +13,21 @@ import albu_diffusemix
 from albu_diffusemix._host import HOST
 from albu_diffusemix.backends import create_backend
 from albu_diffusemix.compare.data import Pixels, open_sets
-from albu_diffusemix.compare.evaluation import Evaluation, Outcome, accuracy, measure, metric_function
+from albu_diffusemix.compare.evaluation import (
+    Evaluation,
+    Outcome,
+    accuracy,
+    divided_at_normalize,
+    measure,
+    metric_function,
+)
 from albu_diffusemix.compare.models import create_model
-from albu_diffusemix.compare.pipelines import crops_and_flips, divided_at_normalize, load, mixers, run_seeded
 from albu_diffusemix.compare.spec import Arm, Spec
 from albu_diffusemix.compare.training import Views, batches_of, settled, train
-from albu_diffusemix.datasets import SourceFile, spread
+from albu_diffusemix.datasets import spread
 from albu_diffusemix.doctor import examine, summarize
 from albu_diffusemix.keys import digest
-from albu_diffusemix.pipelines import leaves
+from albu_diffusemix.pipelines import leaves, mixers, open_pipeline, run_seeded
 from albu_diffusemix.store import Store
 from albu_diffusemix.text import in_one_line
 
@@ -30,6 +36,11 @@ __all__ = ["PLAIN", "Comparison"]
 PLAIN = "crop_and_flip"
 """Name of the arm that is added where none only crops and flips."""
 
+_CROPS = {"RandomCrop", "RandomResizedCrop"}
+_BESIDE_CROPS = {
+    *("CenterCrop", "CropAndPad", "HorizontalFlip", "LongestMaxSize", "Normalize", "Pad", "PadIfNeeded"),
+    *("Resize", "SmallestMaxSize", "ToFloat", "ToTensorV2"),
+}
 _LOOKED_AT = 4
 _TRIED_STEPS = 4
 FAILURES = (FloatingPointError, ValueError, OSError, RuntimeError, MemoryError)
@@ -50,7 +61,7 @@ class Comparison:
     Raises:
         OSError: Something cannot be read.
         ValueError: Data, pipelines, model or metrics are not there or do not fit each other; a class lacks images, arms
-            give other sizes, or a store lacks images.
+            give other sizes, or a store lacks images. Leaks are looked for by `Results.begin`.
 
     """
 
@@ -58,7 +69,7 @@ class Comparison:
         self.spec, self.threads = spec, threads
         self.sets, self.pixels = open_sets(spec), Pixels()
         self.pipelines = {
-            name: _named(f"arm {name!r}", load, arm.pipeline, arm.store) for name, arm in spec.arms.items()
+            name: _named(f"arm {name!r}", open_pipeline, arm.pipeline, arm.store) for name, arm in spec.arms.items()
         }
         if not checked:
             self._check()
@@ -67,7 +78,7 @@ class Comparison:
         normalize = {"Normalize": _normalize(self.pipelines[first])}
         self._add_plain([{"RandomResizedCrop": {"size": (height, width)}}, "HorizontalFlip", normalize])
         default: Any = [{"Resize": {"height": height, "width": width}}, normalize]
-        self.evaluation_pipeline = _named("evaluation", load, spec.evaluation or default)
+        self.evaluation_pipeline = _named("evaluation", open_pipeline, spec.evaluation or default)
         self.seen = _named("evaluation", divided_at_normalize, self.evaluation_pipeline)
         self._evaluation = lru_cache(maxsize=1)(self._evaluation_of)
 
@@ -87,13 +98,13 @@ class Comparison:
 
     def _add_plain(self, steps: list[Any]) -> None:
         """Add an arm that only crops and flips where there is none, and choose the reference."""
-        plain = [name for name, arm in self.spec.arms.items() if self._is_plain(arm, self.pipelines[name])]
         arms = self.spec.arms
+        plain = [name for name, arm in arms.items() if _is_plain(arm, self.pipelines[name])]
         if not plain and PLAIN in arms:
             raise ValueError(f"arm {PLAIN!r} does more than to crop and to flip: give it another name")
         if not plain:
             arms = {PLAIN: Arm(pipeline=tuple(steps)), **arms}
-            self.pipelines = {PLAIN: load(steps), **self.pipelines}
+            self.pipelines = {PLAIN: open_pipeline(steps), **self.pipelines}
         [first, *_] = plain or [PLAIN]
         self.plain = self.pipelines[first]
         self.spec = self.spec.model_copy(update={"arms": arms, "reference": self.spec.reference or first})
@@ -177,7 +188,10 @@ class Comparison:
     def _size(self, name: str) -> tuple[int, int]:
         """Return the height and width of what an arm gives, seen on a few images that are trained on."""
         training, _ = self.sets.of_seed(self.spec.seeds[0])
-        images = [self._seen(name, source) for source in spread(training, _LOOKED_AT)]
+        given = [
+            (self.pipelines[name], self.pixels.read(source), source.key, 0) for source in spread(training, _LOOKED_AT)
+        ]
+        images = [_named(f"arm {name!r}", run_seeded, *each) for each in given]
         [(channels, height, width), *others] = {image.shape for image in images}
         if channels != 3 or images[0].dtype != "float32":  # noqa: PLR2004
             raise ValueError(f"arm {name!r} gives {images[0].dtype} of {channels} channels: end it in A.Normalize()")
@@ -186,24 +200,17 @@ class Comparison:
             raise ValueError(f"arm {name!r} gives images of several sizes, {sizes}: end it in a crop")
         return height, width
 
-    def _seen(self, name: str, source: SourceFile) -> Any:
-        return _named(f"arm {name!r}", run_seeded, self.pipelines[name], self.pixels.read(source), source.key, 0)
-
-    def _is_plain(self, arm: Arm, pipeline: Any) -> bool:
-        return arm.mix is None and arm.loss == "cross_entropy" and not arm.train and crops_and_flips(pipeline)
-
     def _refuse_lacking_store(self, pipeline: Any) -> None:
         """Refuse a store without counterparts for images that are trained on, with the doctor's words."""
         trained_on = sorted({source for seed in self.spec.seeds for source in self.sets.of_seed(seed)[0]})
         specs = [mixer.backend for mixer in mixers(pipeline) if isinstance(mixer.backend, dict)]
         for spec in specs:
-            if spec["name"] == "precomputed" and spec.get("on_miss") != "passthrough":
-                found = summarize(examine(trained_on, Store.open(spec["store"]), spec.get("on_mismatch", "error")))
-                for images, example, cause in found.groups.values():
-                    raise ValueError(
-                        f"{spec['store']} has a counterpart for {found.covered:,} of {found.total:,} training images; "
-                        f"{images:,} x {cause.what}, such as {example}: {cause.advice}"
-                    )
+            if spec["name"] != "precomputed" or spec.get("on_miss") == "passthrough":
+                continue
+            found = summarize(examine(trained_on, Store.open(spec["store"]), spec.get("on_mismatch", "error")))
+            for images, example, cause in found.groups.values():
+                has = f"{spec['store']} has a counterpart for {found.covered:,} of {found.total:,} training images"
+                raise ValueError(f"{has}; {images:,} x {cause.what}, such as {example}: {cause.advice}")
 
     def described(self) -> dict[str, Any]:
         """Return what all rows of a results folder share, and what those of each arm do, as plain data."""
@@ -241,10 +248,17 @@ def _named(what: str, function: Any, *arguments: Any) -> Any:
         raise ValueError(f"{what}: {in_one_line(error)}") from error
 
 
+def _is_plain(arm: Arm, pipeline: Any) -> bool:
+    """Return whether an arm crops and flips and does nothing else to speak of."""
+    names = {type(leaf).__name__ for leaf in leaves(pipeline)}
+    usual = arm.mix is None and arm.loss == "cross_entropy" and not arm.train
+    return usual and names <= {*_CROPS, *_BESIDE_CROPS} and "HorizontalFlip" in names and not names.isdisjoint(_CROPS)
+
+
 def _normalize(pipeline: Any) -> dict[str, Any]:
     """Return the arguments of a pipeline's Normalize, or of one with its defaults."""
-    found = [leaf for leaf in leaves(pipeline) if isinstance(leaf, A.Normalize)] or [A.Normalize()]
-    return {"mean": found[-1].mean, "std": found[-1].std, "max_pixel_value": found[-1].max_pixel_value}
+    *_, last = A.Normalize(), *(leaf for leaf in leaves(pipeline) if isinstance(leaf, A.Normalize))
+    return {name: getattr(last, name) for name in ("mean", "std", "max_pixel_value")}
 
 
 def _x(size: tuple[int, int]) -> str:

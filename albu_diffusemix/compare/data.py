@@ -93,19 +93,13 @@ def refuse_leaks(sets: Sets, pixels: "Pixels") -> None:
 
     """
     first: dict[bytes, SourceFile] = {}
-    pairs = [
-        (one, first[pixel_hash])
-        for one, pixel_hash in pixels.hashes(sets.data)
-        if first.setdefault(pixel_hash, one) is not one
-    ]
+    pairs = [(source, first.setdefault(pixel_hash, source)) for source, pixel_hash in pixels.hashes(sets.data)]
     if sets.validation is not None:
-        pairs = [(one, first[pixel_hash]) for one, pixel_hash in pixels.hashes(sets.validation) if pixel_hash in first]
-    named = [f"{one.path!r} ({one.key}) is {twin.path!r} ({twin.key})" for one, twin in pairs[:_NAMED]]
+        pairs = [(source, first.get(pixel_hash, source)) for source, pixel_hash in pixels.hashes(sets.validation)]
+    named = [f"{one.path!r} ({one.key}) is {twin.path!r} ({twin.key})" for one, twin in pairs if one is not twin]
     if named:
-        raise ValueError(
-            f"images are trained on and validated on too, {len(pairs):,} in all; leave out one of each two: "
-            f"{'; '.join(named)}{'; ...' if len(pairs) > _NAMED else ''}"
-        )
+        begin = f"images are trained on and validated on too, {len(named):,} in all; leave out one of each two: "
+        raise ValueError(begin + "; ".join([*named[:_NAMED], *["..."] * (len(named) > _NAMED)]))
 
 
 @dataclass

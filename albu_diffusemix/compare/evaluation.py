@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import albumentations as A
 import numpy as np
 import torch
 from torch import nn
@@ -13,13 +14,37 @@ from torch.utils.data import DataLoader, Dataset
 from albu_diffusemix.compare.corruptions import corrupted
 from albu_diffusemix.compare.data import MOST_BYTES, Pixels
 from albu_diffusemix.compare.models import imported
-from albu_diffusemix.compare.pipelines import Seen, run_seeded
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.keys import digest
+from albu_diffusemix.pipelines import run_seeded
 
-__all__ = ["Evaluation", "Outcome", "accuracy", "measure", "metric_function"]
+__all__ = ["Evaluation", "Outcome", "accuracy", "divided_at_normalize", "measure", "metric_function"]
 
 _BATCH = 128
+
+
+class Seen(NamedTuple):
+    """How a model sees an image: a pipeline up to `Normalize`, and what that does, in units of [0, 1]."""
+
+    before: Any
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def divided_at_normalize(pipeline: Any) -> Seen:
+    """Divide a pipeline at its Normalize, so that pixels can be changed before it.
+
+    Raises:
+        ValueError: It does not end in one Normalize of the standard kind, alone or before ToTensorV2.
+
+    """
+    steps = [step for step in pipeline.transforms if type(step).__name__ != "ToTensorV2"]
+    last = steps[-1] if steps else None
+    if not isinstance(last, A.Normalize) or last.normalization != "standard" or last.p < 1:
+        raise ValueError("it must end in A.Normalize() of the kind 'standard', before ToTensorV2 if that is there")
+    scale = 255 / (last.max_pixel_value or 255)
+    mean, std = (tuple(np.broadcast_to(np.asarray(value, float) / scale, 3)) for value in (last.mean, last.std))
+    return Seen(A.Compose(steps[:-1]), mean, std)
 
 
 @dataclass

@@ -17,7 +17,7 @@ _GREY = "#999999"
 _BESIDE = 3
 
 
-def draw_pictures(findings: Findings, prompts: Mapping[str, int], folder: Path) -> list[str]:
+def draw_pictures(findings: Findings, prompts: Mapping[str, int], folder: Path) -> dict[str, str]:
     """Draw what the findings have material for.
 
     Args:
@@ -26,23 +26,24 @@ def draw_pictures(findings: Findings, prompts: Mapping[str, int], folder: Path) 
         folder: Where the files are put.
 
     Returns:
-        Names of the files; none where nothing was measured.
+        Captions by file; none where nothing was measured.
 
     """
     if not findings.metrics:
-        return []
+        return {}
     overheads = {arm: findings.values(arm, "overhead").values() for arm in findings.spec.arms}
     means = {arm: float(np.mean(list(values))) for arm, values in overheads.items() if values}
+    bands = "Means over the seeds during training, with bands of one standard deviation"
     figures = {
-        "differences.png": _differences(findings),
-        "curves.png": _curves(findings),
-        "prompts.png": _scatter(findings, prompts, "number of prompts"),
-        "overhead.png": _scatter(findings, means, "overhead in time A_O, %"),
+        "differences.png": ("Paired differences to the reference, with their 95 % intervals", _differences(findings)),
+        "curves.png": (bands, _curves(findings)),
+        "prompts.png": ("Against the number of prompts", _scatter(findings, prompts, "number of prompts")),
+        "overhead.png": ("Against the overhead in time", _scatter(findings, means, "overhead in time A_O, %")),
     }
-    drawn = {name: figure for name, figure in figures.items() if figure is not None}
-    for name, figure in drawn.items():
+    drawn = {name: (caption, figure) for name, (caption, figure) in figures.items() if figure is not None}
+    for name, (_, figure) in drawn.items():
         write_atomically(folder / name, partial(figure.savefig, format="png", dpi=110))
-    return list(drawn)
+    return {name: caption for name, (caption, _) in drawn.items()}
 
 
 def _differences(findings: Findings) -> Any:

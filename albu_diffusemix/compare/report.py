@@ -1,23 +1,19 @@
 """The report: every arm and every metric, with its interval, whatever they say."""
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
+from scipy.special import stdtrit
 
-from albu_diffusemix.compare.differences import Difference, paired
 from albu_diffusemix.compare.runs import Row, Run
 from albu_diffusemix.compare.spec import Spec
 
-__all__ = ["PICTURES", "Findings", "write_report"]
+__all__ = ["Difference", "Findings", "paired", "write_report"]
 
-PICTURES = {
-    "differences.png": "Paired differences to the reference, with their 95 % intervals",
-    "curves.png": "Means over the seeds during training, with bands of one standard deviation",
-    "prompts.png": "Against the number of prompts (the paper's Figure 5)",
-    "overhead.png": "Against the overhead in time (the paper's Figure 6)",
-}
 LOWER = ("nll", "error", "ece", "rms_calibration", "flip_probability", "seconds", "overhead")
 """Metrics whose names end in one of these, or begin with `error_`, are better when they are lower."""
 
@@ -31,6 +27,63 @@ _ALWAYS_SAID = """\
   pixels before Normalize.
 - The overhead is the paper's A_O: how much longer than the reference an arm takes, in percent. Making
   counterparts counts where the spec gives an arm's `generation_seconds`."""
+
+
+MOST_SEEDS = 1000
+"""More are never said to be needed: a difference so small is nobody's concern."""
+
+
+class Difference(NamedTuple):
+    """A mean difference over seeds.
+
+    Attributes:
+        mean: Of the differences.
+        low: Lower end of the interval; NaN with one seed.
+        high: Upper end.
+        seeds: How many both arms have.
+        needed: Seeds with which an interval of this spread around this mean would leave out zero; None beyond
+            `MOST_SEEDS`.
+
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    needed: int | None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+def paired(ours: Mapping[int, float], reference: Mapping[int, float]) -> Difference | None:
+    """Compare the values of two arms seed by seed.
+
+    Args:
+        ours: Value by seed.
+        reference: Value by seed.
+
+    Returns:
+        None where no seed is in both.
+
+    """
+    each = np.array([ours[seed] - reference[seed] for seed in ours if seed in reference])
+    if not len(each):
+        return None
+    mean = float(each.mean())
+    if len(each) == 1:
+        return Difference(mean, math.nan, math.nan, 1, None)
+    spread = float(each.std(ddof=1))
+    half = _half_of_interval(spread, len(each))
+    candidates = range(2, MOST_SEEDS + 1) if mean else ()
+    needed = next((seeds for seeds in candidates if _half_of_interval(spread, seeds) < abs(mean)), None)
+    return Difference(mean, mean - half, mean + half, len(each), needed)
+
+
+def _half_of_interval(spread: float, seeds: int) -> float:
+    return float(stdtrit(seeds - 1, 0.975) * spread / seeds**0.5)
 
 
 class Findings:
@@ -88,20 +141,20 @@ def lower_is_better(metric: str) -> bool:
     return metric.endswith(LOWER) or metric.startswith("error_")
 
 
-def write_report(findings: Findings, made_with: Mapping[str, Any], pictures: list[str]) -> str:
+def write_report(findings: Findings, made_with: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """Return the report, in Markdown.
 
     Args:
         findings: What the rows say.
         made_with: `comparison.json`, with the fingerprints of what made counterparts.
-        pictures: Files of pictures that lie beside it.
+        pictures: Captions of the pictures that lie beside it, by file.
 
     """
     spec, rows = findings.spec, findings.rows.values()
     missing = len(spec.arms) * len(spec.seeds) - len(rows)
     lines = [f"# {spec.title}", "", *(f"- {answer}" for answer in findings.answers()), ""]
     lines += [f"{missing:,} of its runs are still missing.", ""] if missing else []
-    lines += [line for name in pictures for line in (f"![{PICTURES[name]}]({name})", "")]
+    lines += [line for name, caption in pictures.items() for line in (f"![{caption}]({name})", "")]
     lines += [line for metric in (*findings.metrics, *TIMES) for line in (*_table(findings, metric), "")]
     failed = [f"- {row['arm']}, seed {row['seed']}: {row['failed']}" for row in rows if "failed" in row]
     lines += ["## Failed", "", *failed, ""] if failed else []

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -18,13 +18,12 @@ from torch.nn import functional as F  # noqa: N812  as everywhere
 from torch.utils.data import DataLoader, Dataset
 
 from albu_diffusemix.compare.data import Pixels
-from albu_diffusemix.compare.mixes import jsd_loss, mix_batch
-from albu_diffusemix.compare.pipelines import run_seeded
 from albu_diffusemix.compare.spec import Arm, Train
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.keys import digest
+from albu_diffusemix.pipelines import run_seeded
 
-__all__ = ["Views", "batches_of", "settled", "train"]
+__all__ = ["Views", "batches_of", "jsd_loss", "mix_batch", "settled", "train"]
 
 Batch = list[tuple[int, int]]
 """Images of one step, each by its epoch and its number."""
@@ -142,6 +141,55 @@ def train(
         if not math.isfinite(mean):
             raise FloatingPointError(f"the loss became {mean} in epoch {epoch + 1} of {options.epochs}: lower train.lr")
         yield {"epoch": epoch + 1, "loss": mean, "seconds": time.perf_counter() - began}
+
+
+def mix_batch(
+    kind: Literal["cutmix", "mixup"],
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    alpha: float,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix the images of a batch with each other, and their targets in the same ratio.
+
+    Args:
+        kind: "mixup" blends two images (Zhang et al. 2018); "cutmix" pastes a box of the other (Yun et al. 2019).
+        images: (views, N, C, H, W); all views are mixed alike.
+        targets: (N, classes), each row a distribution.
+        alpha: Both parameters of the Beta distribution that the ratio comes from.
+        rng: Draws the ratio, the partners and the box.
+
+    """
+    ratio = float(rng.beta(alpha, alpha))
+    partners = torch.from_numpy(rng.permutation(len(targets))).to(images.device)
+    others = images[:, partners]
+    if kind == "mixup":
+        mixed = ratio * images + (1 - ratio) * others
+    else:
+        height, width = images.shape[-2:]
+        rows, columns = _span(height, ratio, rng), _span(width, ratio, rng)
+        mixed = images.clone()
+        mixed[..., rows, columns] = others[..., rows, columns]
+        ratio = 1 - others[0, 0, 0, rows, columns].numel() / (height * width)
+    return mixed, ratio * targets + (1 - ratio) * targets[partners]
+
+
+def _span(side: int, ratio: float, rng: np.random.Generator) -> slice:
+    """Return a part of a side around a random center: so long that a box of both covers 1 - ratio, before clipping."""
+    length, center = side * (1 - ratio) ** 0.5, int(rng.integers(side))
+    return slice(max(round(center - length / 2), 0), min(round(center + length / 2), side))
+
+
+def jsd_loss(logits: torch.Tensor) -> torch.Tensor:
+    """Return the Jensen-Shannon divergence of what a model says of several views of the same images.
+
+    Args:
+        logits: (views, N, classes).
+
+    """
+    chances = logits.softmax(-1)
+    mean = chances.mean(0).clamp(1e-7, 1).log()
+    return torch.stack([F.kl_div(mean, view, reduction="batchmean") for view in chances]).mean()
 
 
 def _optimizer(model: nn.Module, options: Train) -> torch.optim.Optimizer:
