@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -85,10 +85,8 @@ def installed_version(name: str) -> str | None:
 _warn_of_two_hosts()
 
 
-class _Call(NamedTuple):
-    data: dict[str, Any]
-    findings: dict[str, Any]
-
+_Call: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
+"""The data of a call, and what its work finds out."""
 
 _call: ContextVar[_Call | None] = ContextVar("albu_diffusemix_call", default=None)
 
@@ -96,13 +94,13 @@ _call: ContextVar[_Call | None] = ContextVar("albu_diffusemix_call", default=Non
 def call_data() -> dict[str, Any]:
     """Return the data of the call under way, by the names that the caller used; empty outside of a call."""
     call = _call.get()
-    return {} if call is None else call.data
+    return {} if call is None else call[0]
 
 
 def call_findings() -> dict[str, Any]:
     """Return where to put what only the work of a call finds out: the records of the call will say it too."""
     call = _call.get()
-    return {} if call is None else call.findings
+    return {} if call is None else call[1]
 
 
 def worker_seed() -> int | None:
@@ -169,22 +167,22 @@ class HostTransform:
 
     def apply_with_params(self, params: Any, *args: Any, **data: Any) -> dict[str, Any]:
         """Apply, with the caller's data within reach, for what must not travel through copied parameters."""
-        call = _Call(data, {})
-        token = _call.set(call)
+        findings: dict[str, Any] = {}
+        token = _call.set((data, findings))
         try:
             result: dict[str, Any] = super().apply_with_params(params, *args, **data)  # type: ignore[misc]
         finally:
             _call.reset(token)
-        if call.findings and not self.replay_mode:
-            self._complete_records(params, call)
+        if findings and not self.replay_mode:
+            self._complete_records(params, data, findings)
         return result
 
-    def _complete_records(self, params: Any, call: _Call) -> None:
+    def _complete_records(self, params: Any, data: dict[str, Any], findings: dict[str, Any]) -> None:
         """Add what was found to the records of this call, which the hosts make before it is applied."""
-        for record in self._records(params, call.data):
-            record.update(call.findings)
+        for record in self._records(params, data):
+            record.update(findings)
         if HOST == "albumentationsx" and self.applied_config:
-            self.applied_config.update(self.applied_arguments({**params.params, **call.findings}))
+            self.applied_config.update(self.applied_arguments({**params.params, **findings}))
 
     def _records(self, params: Any, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         replay = data.get(self.save_key, {}).get(id(self)) if self.deterministic else None

@@ -1,11 +1,11 @@
 """The fractals to blend in: open a library, resize its images, remember them within a memory bound."""
 
 import os
-from collections import OrderedDict, deque
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,50 +16,83 @@ from albu_diffusemix.images import IMAGE_SUFFIXES, find_images, read_image
 __all__ = ["BUILTIN", "FractalLibrary", "shared_library"]
 
 BUILTIN = "builtin"
-MEMORY_BOUND = 128 * 2**20
-"""Bytes that a library remembers, in each process: the 100 built-in fractals take 79 MB decoded."""
+MEMORY_BOUND = 80 * 2**20
+"""Bytes that a library remembers, in each process: the 100 built-in fractals take 79 MB as they are."""
 
-RECENT_SIZES = 16
-"""Sizes of images that a library keeps in mind, to tell those that come again."""
+MOST_SIZES = 16
+"""Sizes of images that a library tells apart; where there are more, it remembers no fractal at any of them."""
 
 _shared: dict[tuple[int, str], "FractalLibrary"] = {}
 
 
+class _Source(NamedTuple):
+    """A fractal as it was read, or halved as often as all sizes so far allow.
+
+    Attributes:
+        image: Its pixels.
+        whole: Height and width before it was halved for the last time; None if it never was.
+
+    """
+
+    image: NDArray[np.uint8]
+    whole: tuple[int, int] | None
+
+    def serves(self, height: int, width: int) -> bool:
+        """Tell whether an image of this size would be made from it, too."""
+        return self.whole is None or _can_be_halved(self.whole, height, width)
+
+    def halved(self, height: int, width: int) -> "_Source":
+        """Halve while that is possible: then to interpolate takes an eighth of the time of averaging areas at once."""
+        source = self
+        while _can_be_halved(source.image.shape, height, width):
+            whole = source.image.shape[:2]
+            half = cv2.resize(source.image, (whole[1] // 2, whole[0] // 2), interpolation=cv2.INTER_AREA)
+            source = _Source(np.asarray(half, np.uint8), (whole[0], whole[1]))
+        return source
+
+
 class _Memory:
-    """Arrays by key, the least recently used forgotten beyond a number of bytes."""
+    """Images by key; beyond a number of bytes the first ones are forgotten."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._held = 0
-        self._arrays: OrderedDict[tuple[int, ...], NDArray[np.uint8]] = OrderedDict()
+        self._sources: dict[tuple[int, ...], _Source] = {}
         self._lock = Lock()
+        self.get = self._sources.get
 
-    def get(self, key: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    def put(self, key: tuple[int, ...], source: _Source) -> None:
+        source.image.flags.writeable = False
+        if source.image.nbytes > self._bound:
+            return
         with self._lock:
-            if key in self._arrays:
-                self._arrays.move_to_end(key)
-            return self._arrays.get(key)
-
-    def put(self, key: tuple[int, ...], array: NDArray[np.uint8]) -> None:
-        with self._lock:
-            if key in self._arrays or array.nbytes > self._bound:
-                return
-            self._arrays[key] = array
-            self._held += array.nbytes
+            self._remove(key)
+            self._sources[key] = source
+            self._held += source.image.nbytes
             while self._held > self._bound:
-                self._held -= self._arrays.popitem(last=False)[1].nbytes
+                self._remove(next(iter(self._sources)))
+
+    def forget(self, key: tuple[int, ...]) -> None:
+        with self._lock:
+            self._remove(key)
+
+    def _remove(self, key: tuple[int, ...]) -> None:
+        removed = self._sources.pop(key, None)
+        if removed is not None:
+            self._held -= removed.image.nbytes
 
 
 class FractalLibrary:
     """Fractal images by number, opened when they are first asked for.
 
-    Decoded images are remembered, and smaller ones resized to a size that comes again; beyond `memory_bound` the least
-    recently used are forgotten. Use `shared_library`, which gives each process one of its own.
+    Images are remembered as large as they are needed: at the size of the user's images where few sizes come again and
+    again, else as they were read, or halved where all sizes are small. Beyond `memory_bound` the first ones are
+    forgotten. Use `shared_library`, which gives each process one of its own.
 
     Args:
         source: "builtin", or a folder of images (BMP, JPEG, PNG, TIFF, WebP; searched with its sub-folders).
             Default: "builtin".
-        memory_bound: Bytes to remember at the most. Default: 128 MiB.
+        memory_bound: Bytes to remember at the most. Default: 80 MiB.
 
     Raises:
         ValueError: The folder does not exist or holds no images.
@@ -77,8 +110,9 @@ class FractalLibrary:
     def __init__(self, source: str = BUILTIN, memory_bound: int = MEMORY_BOUND) -> None:
         self.source = source
         self._paths = _builtin_paths() if source == BUILTIN else _folder_paths(source)
+        self._memory_bound = memory_bound
         self._memory = _Memory(memory_bound)
-        self._recent_sizes: deque[tuple[int, ...]] = deque(maxlen=RECENT_SIZES)
+        self._times: Counter[tuple[int, int]] = Counter()
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -95,54 +129,56 @@ class FractalLibrary:
         """
         return self._paths[index].name
 
-    def get(self, index: int, height: int, width: int, out: NDArray[Any] | None = None) -> NDArray[np.uint8]:
+    def get(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
         """Return one fractal resized to an image's size (paper, section 3.2: one fractal over the whole image).
 
         Args:
             index: Its number, from 0, in the order of the file names.
             height: Height in pixels.
             width: Width in pixels.
-            out: An array that may be written to; used where a fractal has to be resized that is
-                not worth remembering, and `out` has its shape and dtype. Default: None.
 
         Returns:
-            (height, width, 3) uint8 RGB, read-only unless it is `out`.
+            (height, width, 3) uint8 RGB, read-only.
 
         Raises:
             OSError: The file cannot be opened.
             ValueError: There is no such number, or the file is not a readable image.
 
         """
+        remembered = self._memory.get((index, height, width))
+        return self._resized(index, height, width) if remembered is None else remembered.image
+
+    def _resized(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
         if not 0 <= index < len(self._paths):
             raise ValueError(f"fractal_index must lie in [0, {len(self)}) for fractals {self.source!r}; got {index}")
-        remembered = self._memory.get((index, height, width))
-        if remembered is not None:
-            return remembered
-        decoded = self._decode(index)
-        if decoded.shape[:2] == (height, width):
-            return decoded
-        to_remember = self._worth_remembering(height, width, decoded)
-        resized = _resized(decoded, height, width, None if to_remember else out)
-        if resized is not out:
-            resized.flags.writeable = False
-        if to_remember:
-            self._memory.put((index, height, width), resized)
+        if len(self._times) <= MOST_SIZES:
+            self._times[height, width] += 1
+        source = self._source(index, height, width)
+        resized = source if source.shape[:2] == (height, width) else _interpolated(source, height, width)
+        resized.flags.writeable = False
+        self._remember(index, resized)
         return resized
 
-    def _worth_remembering(self, height: int, width: int, decoded: NDArray[np.uint8]) -> bool:
-        """Keep decoded images from being driven out by resized ones that never come again, or are larger than they."""
-        came_before = (height, width) in self._recent_sizes
-        if not came_before:
-            self._recent_sizes.append((height, width))
-        return came_before and height * width * 3 <= decoded.nbytes
+    def _source(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
+        """Return what is interpolated to this size."""
+        known = self._memory.get((index,))
+        if known is not None and known.serves(height, width):
+            return known.halved(height, width).image
+        source = _Source(read_image(self._paths[index]), None).halved(height, width)
+        self._memory.put((index,), source)
+        return source.image
 
-    def _decode(self, index: int) -> NDArray[np.uint8]:
-        decoded = self._memory.get((index,))
-        if decoded is None:
-            decoded = read_image(self._paths[index])
-            decoded.flags.writeable = False
-            self._memory.put((index,), decoded)
-        return decoded
+    def _remember(self, index: int, resized: NDArray[np.uint8]) -> None:
+        """Remember a size that comes again, if all fractals fit at all such sizes, and whole ones where others come."""
+        times = list(self._times.items())
+        come_again = {size for size, count in times if count > 1}
+        bytes_each = sum(height * width * 3 for height, width in come_again)
+        fits = len(times) <= MOST_SIZES and bytes_each * len(self) <= self._memory_bound
+        if resized.shape[:2] not in come_again or not fits:
+            return
+        self._memory.put((index, *resized.shape[:2]), _Source(resized, None))
+        if len(come_again) == len(times):
+            self._memory.forget((index,))
 
 
 def shared_library(source: str) -> FractalLibrary:
@@ -159,21 +195,18 @@ def shared_library(source: str) -> FractalLibrary:
 
     """
     process_and_source = (os.getpid(), source)
-    if process_and_source not in _shared:
-        _shared[process_and_source] = FractalLibrary(source)
-    return _shared[process_and_source]
+    library = _shared.get(process_and_source)
+    if library is None:
+        library = _shared[process_and_source] = FractalLibrary(source)
+    return library
 
 
-def _resized(image: NDArray[np.uint8], height: int, width: int, out: NDArray[Any] | None) -> NDArray[np.uint8]:
-    """Halve while that is possible, then interpolate: an eighth of the time of averaging areas at once.
+def _can_be_halved(shape: tuple[int, ...], height: int, width: int) -> bool:
+    return shape[0] >= 2 * height and shape[1] >= 2 * width
 
-    OpenCV writes to `out` where it fits, else to a new array; of `out` it may give back another view.
-    """
-    while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
-        half = (image.shape[1] // 2, image.shape[0] // 2)
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
-    resized = np.asarray(cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR), np.uint8)
-    return out if out is not None and np.may_share_memory(resized, out) else resized
+
+def _interpolated(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _builtin_paths() -> list[Path]:

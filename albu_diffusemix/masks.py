@@ -1,4 +1,4 @@
-"""The named masks: what is sampled for each, which box of the counterpart it needs, what the hybrid is pieced from."""
+"""The named masks: what is sampled for each, which box of the counterpart it needs, how it makes the hybrid."""
 
 import random
 from abc import ABC, abstractmethod
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from albu_diffusemix import functional
-from albu_diffusemix.functional import Box, Half, Image, Piece
+from albu_diffusemix.functional import Box, Half, Image
+from albu_diffusemix.functional.boxes import half_places
+from albu_diffusemix.functional.formats import with_channels_of
+from albu_diffusemix.functional.hybrids import joined, joined_and_blended
 
 __all__ = ["MASKS", "Mask", "MaskParams"]
 
@@ -26,13 +29,15 @@ class Mask(ABC):
         """Return the part of the counterpart that the hybrid needs."""
 
     @abstractmethod
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        """Return what the hybrid consists of: pieces of the image, and of the part of the counterpart for `box`."""
-
     def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
-        """Put that part of the counterpart into the image."""
-        box = self.box(image.shape[0], image.shape[1], seam_width, params)
-        return functional.join(self.pieces(image, part, box, seam_width, params), np.empty(image.shape, image.dtype))
+        """Put the part of the counterpart that `box` names into the image; a new array."""
+
+    def blended(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams, fractal: Image, alpha: float
+    ) -> Image:
+        """Return the hybrid with the fractal blended in."""
+        hybrid = self.hybrid(image, part, seam_width, params)
+        return functional.fractal_blend(hybrid, with_channels_of(fractal, hybrid), alpha, out=hybrid)
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,19 @@ class _HalfMask(Mask):
 
     def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
         del params
-        return functional.half_box(height, width, self.half, seam_width)
+        return half_places(height, width, self.half, seam_width).part
 
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        del box, params
-        return functional.half_pieces(image, part, self.half, seam_width)
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
+        del params
+        return joined(half_places(image.shape[0], image.shape[1], self.half, seam_width), image, part)
+
+    def blended(
+        self, image: Image, part: Image, seam_width: float, params: MaskParams, fractal: Image, alpha: float
+    ) -> Image:
+        if fractal.shape != image.shape:
+            return super().blended(image, part, seam_width, params, fractal, alpha)
+        places = half_places(image.shape[0], image.shape[1], self.half, seam_width)
+        return joined_and_blended(places, image, part, fractal, alpha)
 
 
 class _CutMixMask(Mask):
@@ -60,22 +73,10 @@ class _CutMixMask(Mask):
         del seam_width
         return functional.cutmix_box(height, width, **params)
 
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
-        del seam_width, params
-        return functional.cutmix_pieces(image, part, box)
-
-
-class _MixupMask(Mask):
-    def sample(self, rng: random.Random) -> MaskParams:
-        return {"weight": rng.betavariate(1, 1)}
-
-    def box(self, height: int, width: int, seam_width: float, params: MaskParams) -> Box:
-        del seam_width, params
-        return (0, 0, width, height)
-
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         del seam_width
-        return [(box, functional.mixup(image, part, **params))]
+        box = functional.cutmix_box(image.shape[0], image.shape[1], **params)
+        return functional.cutmix(image, part, box)
 
 
 class _WholeMask(Mask):
@@ -87,9 +88,18 @@ class _WholeMask(Mask):
         del seam_width, params
         return (0, 0, width, height)
 
-    def pieces(self, image: Image, part: Image, box: Box, seam_width: float, params: MaskParams) -> list[Piece]:
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
         del image, seam_width, params
-        return [(box, part)]
+        return np.array(part)
+
+
+class _MixupMask(_WholeMask):
+    def sample(self, rng: random.Random) -> MaskParams:
+        return {"weight": rng.betavariate(1, 1)}
+
+    def hybrid(self, image: Image, part: Image, seam_width: float, params: MaskParams) -> Image:
+        del seam_width
+        return functional.mixup(image, part, params["weight"])
 
 
 MASKS: dict[str, Mask] = {

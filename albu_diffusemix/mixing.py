@@ -15,19 +15,17 @@ from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import (
     Box,
     Image,
-    Piece,
     crop,
-    fractal_blend,
-    join,
     match_format,
     prepare_image,
     to_rgb,
-    whole_box,
 )
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.tracing import record_call
 
 __all__ = ["BaseMix", "CounterpartMixin", "FractalMixin", "unmixed_images"]
+
+_METADATA = frozenset({"key", "counterpart"})
 
 _unmixed: Counter[tuple[int, str]] = Counter()
 
@@ -94,11 +92,11 @@ class CounterpartMixin:
 
     def sample_hybrid(self, rng: random.Random, data: dict[str, Any]) -> dict[str, Any]:
         prompts = self.prompts or shared_backend(self.backend).prompts
-        mask_type = rng.choice(self.mask_types)
+        mask_type = self.mask_types[_below(len(self.mask_types), rng)]
         return {
             "mask_type": mask_type,
             "mask_params": MASKS[mask_type].sample(rng),
-            "prompt": rng.choice(prompts) if prompts else None,
+            "prompt": prompts[_below(len(prompts), rng)] if prompts else None,
             "seed": rng.getrandbits(48),
             "key": self._metadata(data).get("key"),
         }
@@ -111,19 +109,14 @@ class CounterpartMixin:
             **({"backend": {**self.backend, "variant": variant}} if isinstance(variant, str) else {}),  # type: ignore[dict-item]
         }
 
-    def pieces(self, images: list[Image], params: dict[str, Any]) -> list[list[Piece] | None]:
-        """Return the pieces of each image's hybrid; None for an image without a counterpart."""
+    def parts(self, images: list[Image], params: dict[str, Any]) -> list[Image | None]:
+        """Return what each image's mask needs of its counterpart; None for an image without a counterpart."""
         mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
         boxes = [mask.box(image.shape[0], image.shape[1], self.seam_width, mask_params) for image in images]
         given = self._metadata(call_data()).get("counterpart")
         if given is None:
-            parts = self._parts_from_backend(images, boxes, params)
-        else:
-            parts = self._parts_of_given(given, images, boxes)
-        return [
-            None if part is None else mask.pieces(image, part, box, self.seam_width, mask_params)
-            for image, part, box in zip(images, parts, boxes, strict=True)
-        ]
+            return self._parts_from_backend(images, boxes, params)
+        return self._parts_of_given(given, images, boxes)
 
     def _parts_from_backend(self, images: list[Image], boxes: list[Box], params: dict[str, Any]) -> list[Image | None]:
         asked = [place for place, box in enumerate(boxes) if box[0] < box[2] and box[1] < box[3]]
@@ -145,27 +138,35 @@ class CounterpartMixin:
     def _parts_of_given(self, given: Any, images: list[Image], boxes: list[Box]) -> list[Image | None]:
         if not isinstance(given, np.ndarray):
             raise TypeError(f"{self.metadata_key}['counterpart'] must be a NumPy array; got {type(given).__name__}")
-        size = images[0].shape[:2]
+        first = images[0]
+        if len(images) == 1 and given.shape == first.shape and given.dtype == first.dtype == np.uint8:
+            x_min, y_min, x_max, y_max = boxes[0]
+            return [np.ascontiguousarray(given)[y_min:y_max, x_min:x_max]]
+        size = first.shape[:2]
         counterparts = [given] if len(images) == 1 and given.ndim in (2, 3) and given.shape[:2] == size else list(given)
         if [counterpart.shape[:2] for counterpart in counterparts] != [size] * len(images):
             raise ValueError(
                 f"{self.metadata_key}['counterpart'] must be one image of {size[0]}x{size[1]} for each of the target's "
                 f"{len(images)}; got shape {given.shape}",
             )
+        prepared = map(self._prepared, counterparts)
+        return [_part(*parts) for parts in zip(prepared, boxes, images, strict=True)]
+
+    def _prepared(self, counterpart: Image) -> Image:
         try:
-            prepared = [prepare_image(counterpart) for counterpart in counterparts]
+            return prepare_image(counterpart)
         except ValueError as error:
             raise ValueError(f"{self.metadata_key}['counterpart']: {error}") from error
-        return [_part(*parts) for parts in zip(prepared, boxes, images, strict=True)]
 
     def _metadata(self, data: dict[str, Any]) -> dict[str, Any]:
         metadata = data.get(self.metadata_key) or {}
-        if not isinstance(metadata, dict) or set(metadata) - {"key", "counterpart"}:
+        if not isinstance(metadata, dict) or not metadata.keys() <= _METADATA:
             raise ValueError(
                 f"{self.metadata_key} must be a dict with 'key', 'counterpart' or both; got {_shown(metadata)}",
             )
-        if not isinstance(metadata.get("key"), str | None):
-            raise TypeError(f"{self.metadata_key}['key'] must be a string; got {metadata['key']!r}")
+        key = metadata.get("key")
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"{self.metadata_key}['key'] must be a string; got {key!r}")
         return metadata
 
 
@@ -176,27 +177,23 @@ class FractalMixin:
     fractals: str
 
     def sample_fractal(self, rng: random.Random) -> dict[str, Any]:
+        low, high = self.alpha_range
         return {
-            "alpha": rng.uniform(*self.alpha_range),
-            "fractal_index": rng.randrange(len(shared_library(self.fractals))),
+            "alpha": low + (high - low) * rng.random(),
+            "fractal_index": _below(len(shared_library(self.fractals)), rng),
         }
 
     def applied_fractal(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"alpha_range": (params["alpha"], params["alpha"])}
 
-    def blend(self, image: Image, pieces: list[Piece], params: dict[str, Any]) -> Image:
-        """Blend the fractal into the pieces of a hybrid, or the one piece that an image is."""
-        out = np.empty_like(image)
-        height, width = image.shape[:2]
-        fractal = shared_library(self.fractals).get(params["fractal_index"], height, width, out)
-        if fractal is not out and not all(piece.shape[1] == width for _, piece in pieces):
-            # A remembered fractal comes from main memory, which is slow to hand out halves of rows.
-            pieces = [(whole_box(image), join(pieces, out))]
-        for box, piece in pieces:
-            part = crop(fractal, box)
-            matched = part if part.shape == piece.shape else match_format(part, piece)
-            fractal_blend(piece, matched, params["alpha"], out=crop(out, box))
-        return out
+
+def _below(bound: int, rng: random.Random) -> int:
+    """Draw a whole number below the bound as `rng.choice` and `rng.randrange` do, in a third of their time."""
+    bits = bound.bit_length()
+    drawn = rng.getrandbits(bits)
+    while drawn >= bound:
+        drawn = rng.getrandbits(bits)
+    return drawn
 
 
 def _record_taken(counterparts: list[Counterpart], params: dict[str, Any]) -> None:

@@ -3,13 +3,13 @@
 import random
 from typing import Any
 
-import numpy as np
-
 from albu_diffusemix._host import ImageOnlyTransform
 from albu_diffusemix.arguments import BlendArguments, ConcatArguments
 from albu_diffusemix.backends import BackendSpec
-from albu_diffusemix.fractals import BUILTIN
-from albu_diffusemix.functional import HALVES, Image, join, whole_box
+from albu_diffusemix.fractals import BUILTIN, shared_library
+from albu_diffusemix.functional import HALVES, Image, fractal_blend
+from albu_diffusemix.functional.formats import with_channels_of
+from albu_diffusemix.masks import MASKS
 from albu_diffusemix.mixing import BaseMix, CounterpartMixin, FractalMixin
 
 __all__ = ["PRESETS", "DiffuseMix", "FractalBlend", "HalfConcat"]
@@ -94,8 +94,11 @@ class HalfConcat(CounterpartMixin, BaseMix, ImageOnlyTransform):
         return self.applied_hybrid(params)
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        hybrids = zip(images, self.pieces(images, params), strict=True)
-        return [image if pieces is None else join(pieces, np.empty_like(image)) for image, pieces in hybrids]
+        mask, seam_width, mask_params = MASKS[params["mask_type"]], self.seam_width, params["mask_params"]
+        return [
+            image if part is None else mask.hybrid(image, part, seam_width, mask_params)
+            for image, part in zip(images, self.parts(images, params), strict=True)
+        ]
 
 
 class FractalBlend(FractalMixin, BaseMix, ImageOnlyTransform):
@@ -154,7 +157,12 @@ class FractalBlend(FractalMixin, BaseMix, ImageOnlyTransform):
         return self.applied_fractal(params)
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        return [self.blend(image, [(whole_box(image), image)], params) for image in images]
+        library, index, alpha = shared_library(self.fractals), params["fractal_index"], params["alpha"]
+        fractals = [library.get(index, image.shape[0], image.shape[1]) for image in images]
+        return [
+            fractal_blend(image, with_channels_of(fractal, image), alpha)
+            for image, fractal in zip(images, fractals, strict=True)
+        ]
 
 
 class DiffuseMix(CounterpartMixin, FractalMixin, BaseMix, ImageOnlyTransform):
@@ -238,5 +246,13 @@ class DiffuseMix(CounterpartMixin, FractalMixin, BaseMix, ImageOnlyTransform):
         return {**self.applied_hybrid(params), **self.applied_fractal(params)}
 
     def mix(self, images: list[Image], params: dict[str, Any]) -> list[Image]:
-        hybrids = zip(images, self.pieces(images, params), strict=True)
-        return [image if pieces is None else self.blend(image, pieces, params) for image, pieces in hybrids]
+        mask, seam_width, mask_params = MASKS[params["mask_type"]], self.seam_width, params["mask_params"]
+        library, index, alpha = shared_library(self.fractals), params["fractal_index"], params["alpha"]
+        mixed = []
+        for image, part in zip(images, self.parts(images, params), strict=True):
+            if part is None:
+                mixed.append(image)
+                continue
+            fractal = library.get(index, image.shape[0], image.shape[1])
+            mixed.append(mask.blended(image, part, seam_width, mask_params, fractal, alpha))
+        return mixed

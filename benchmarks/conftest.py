@@ -48,6 +48,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize(mark.args[0], mark.kwargs[metafunc.config.getoption("scale")])
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what users ask first: the rates of loaders, then what a call costs from a store."""
+    first = ("test_loader", "test_from_store")
+    items.sort(key=lambda item: next((place for place, name in enumerate(first) if name in item.nodeid), len(first)))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     cv2.setNumThreads(1)

@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from albu_diffusemix.fractals import shared_library
-from albu_diffusemix.jpeg import cut
+from albu_diffusemix.jpeg import cut_around
 from benchmarks.side_by_side import Rotating
 
 ALPHA = 0.2
@@ -36,9 +36,10 @@ class LibraryFloor:
             fractal = cv2.resize(fractal, image.shape[1::-1], dst=out)
         return cv2.addWeighted(image, 1 - ALPHA, fractal, ALPHA, 0, dst=out)
 
-    def from_store(self, image, half, box):
+    def from_store(self, image, half, within, box):
         xxhash.xxh3_128_digest(image.data)
-        part = cv2.imdecode(half, cv2.IMREAD_COLOR_RGB)
+        x_min, y_min, x_max, y_max = within
+        part = cv2.imdecode(half, cv2.IMREAD_COLOR_RGB)[y_min:y_max, x_min:x_max]
         size = (box[2] - box[0], box[3] - box[1])
         if part.shape[1::-1] != size:
             cv2.resize(part, size)
@@ -46,8 +47,9 @@ class LibraryFloor:
 
 
 def from_store(images, counterparts, boxes_of):
-    """A candidate beside `DiffuseMix by key`: the counterparts' halves are cut out beforehand."""
+    """A candidate beside DiffuseMix by key: the counterparts' halves are cut out beforehand."""
     height, width = images[0].shape[:2]
     stored = cv2.imdecode(np.frombuffer(counterparts[0], np.uint8), cv2.IMREAD_COLOR).shape[1::-1]
-    cuts = [np.frombuffer(cut(data, box), np.uint8) for data, box in zip(counterparts, boxes_of(*stored), strict=True)]
-    return Rotating(LibraryFloor(height, width).from_store, images, cuts, boxes_of(width, height))
+    cuts = [cut_around(data, box) for data, box in zip(counterparts, boxes_of(*stored), strict=True)]
+    halves, within = [np.frombuffer(data, np.uint8) for data, _ in cuts], [box for _, box in cuts]
+    return Rotating(LibraryFloor(height, width).from_store, images, halves, within, boxes_of(width, height))

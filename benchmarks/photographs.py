@@ -6,10 +6,14 @@ import cv2
 import numpy as np
 from skimage import data
 
+from albu_diffusemix.backends import Request
+from albu_diffusemix.backends.procedural import Procedural
 from albu_diffusemix.functional import HALVES
+from albu_diffusemix.prompts import PAPER_PROMPTS
 
 COUNT = 8
-QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+SOURCE_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
+"""Of the sources; OpenCV writes them in 4:2:0, as most cameras and tools do."""
 
 
 @functools.cache
@@ -30,8 +34,26 @@ def halves():
     return [HALVES[(number + number // len(HALVES)) % len(HALVES)] for number in range(COUNT)]
 
 
+def filtered(image, number):
+    """The counterpart that the procedural backend makes, by one of the paper's prompts after the other."""
+    prompt = PAPER_PROMPTS[number % len(PAPER_PROMPTS)]
+    return Procedural().generate([Request(image, prompt, number)])[0].image
+
+
+def as_diffusion_draws(image, number):
+    """What diffusion's pictures are like: edges, smooth areas and other colors, but none of a camera's noise.
+
+    No model is asked. Twice a bilateral filter takes fine texture and noise away, as a model's decoder does, and each
+    channel is weighed anew.
+    """
+    for _ in range(2):
+        image = cv2.bilateralFilter(image, 7, 30, 5)
+    weights = np.random.default_rng(number).uniform(0.6, 1.1, 3)
+    return np.clip(image * weights, 0, 255).astype(np.uint8)
+
+
 def negatives(images):
-    """What stands for the counterparts: as much detail, other values."""
+    """What stands for the counterparts where nothing is decoded, so that only their size matters."""
     return [(255 if image.dtype == np.uint8 else np.float32(1)) - image for image in images]
 
 
@@ -40,5 +62,5 @@ def resized(image, width, height):
 
 
 def as_jpeg(image):
-    """An ordinary JPEG of quality 90 without subsampling or restart markers."""
-    return cv2.imencode(".jpg", image[..., ::-1], QUALITY)[1]
+    """A source as OpenCV writes it."""
+    return cv2.imencode(".jpg", image[..., ::-1], SOURCE_QUALITY)[1]

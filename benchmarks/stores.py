@@ -9,33 +9,26 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from albu_diffusemix.jpeg import encode
+from albu_diffusemix.generate.encoding import ENCODINGS, at_stored_size, encode
 from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store import Recipe, Source, Store
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.index_rows import ROW
 from albu_diffusemix.store.indexing import assemble
 from albu_diffusemix.store.records import Part
-from benchmarks.photographs import resized
+from benchmarks.photographs import filtered
 
 A_PART, IMAGE, PLACE = 10_000, 24_000, 26_624
 """Images a part of 256 MiB; bytes of an image, and of its place in the tar with headers and record."""
 
 
-def stored_size(width, height, side):
-    """Width and height at which the job stores the counterpart of an image."""
-    scale = min(1.0, side / min(width, height))
-    return tuple(max(16, round(edge * scale / 16) * 16) for edge in (width, height))
-
-
-def make_store(path, images, side):
-    """Negatives of the images as the job would store them, by the keys of `key_of`; its spec."""
-    store = Store.create(path, Recipe("negative", "f00d", ("negative",), side))
+def make_store(path, images, side, encoding="jpeg", make=filtered):
+    """Counterparts of the images as the job stores them, by the keys of `key_of`; the store's spec."""
+    store = Store.create(path, Recipe("a benchmark", "f00d", ("any",), side, encoding=ENCODINGS[encoding]))
     with store.writer() as writer:
         for number, image in enumerate(images):
-            size = stored_size(image.shape[1], image.shape[0], side)
-            counterpart = encode(255 - resized(image, *size))
-            writer.put(key_of(number), "0000", counterpart, prompt="negative", seed=0, source=Source.of(image))
+            data = encode(make(at_stored_size(image, side, encoding), number), encoding)
+            writer.put(key_of(number), "0000", data, prompt="any", seed=0, source=Source.of(image))
     store.merge()
     return {"name": "precomputed", "store": str(path)}
 

@@ -21,7 +21,7 @@ from albu_diffusemix.backends import Counterpart, register_backend
 from albu_diffusemix.datasets import find_sources
 from albu_diffusemix.generate import GenerateOptions, make_plan, run
 from benchmarks.lines import JOB
-from benchmarks.photographs import QUALITY, originals, resized
+from benchmarks.photographs import originals, resized
 from benchmarks.side_by_side import Spread
 
 COUNT, ROUNDS, SIZE = {"smoke": 8, "usual": 1000, "full": 2000}, 2, 256
@@ -71,7 +71,7 @@ def bare(path):
     height, width = image.shape[:2]
     scale = SIZE / min(height, width)
     small = resized(image, round(width * scale), round(height * scale))
-    return cv2.imencode(".jpg", small, QUALITY)[1].tobytes()
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
 def in_a_loop(paths):

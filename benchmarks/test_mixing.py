@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from albu_diffusemix import DiffuseMix
-from albu_diffusemix.functional import fractal_blend, half_concat
+from albu_diffusemix.functional import fractal_blend, half_concat, half_concat_blend
 from benchmarks import array_mixing, released_mixing
 from benchmarks.fractals import fractals, warm_fractals
 from benchmarks.lines import AGAINST_RELEASED
@@ -19,13 +19,12 @@ from benchmarks.side_by_side import Rotating
 
 ALPHA = released_mixing.ALPHA
 SIDE = 256
-COPIES = {"half_concat": 1.0, "fractal_blend": 1.5, "both": 1.5}
+COPIES = {"half_concat": 1.0, "fractal_blend": 1.5, "half_concat_blend": 1.5}
 """Images' worth of copying that moves as many bytes: half and half read, one written; two read, one written."""
 
 
 def both(image, counterpart, fractal, mask_type, seam_width=0.0):
-    hybrid = half_concat(image, counterpart, mask_type, seam_width)
-    return fractal_blend(hybrid, fractal, ALPHA, out=hybrid)
+    return half_concat_blend(image, counterpart, mask_type, fractal, ALPHA, seam_width)
 
 
 def pil_to_pil(image, counterpart, fractal, mask_type):
@@ -61,11 +60,9 @@ def test_against_the_released_codes_stage(measuring, tmp_path):
 
     given, from_file = "fractal given", "fractal read from its file"
     ours = {
-        "half_concat and fractal_blend on arrays": Rotating(both, images, counterparts, fractals(SIDE), halves()),
+        "half_concat_blend on arrays": Rotating(both, images, counterparts, fractals(SIDE), halves()),
         "the same with the released code's seam": Rotating(with_seam, images, counterparts, fractals(SIDE), sides),
-        "half_concat and fractal_blend from PIL to PIL": Rotating(
-            pil_to_pil, pictures, others, fractals(SIDE), halves()
-        ),
+        "half_concat_blend from PIL to PIL": Rotating(pil_to_pil, pictures, others, fractals(SIDE), halves()),
         "DiffuseMix in Compose": Rotating(in_compose, pipelines, images, counterparts),
         "one blend by OpenCV, nothing else": Rotating(blended_by_opencv, images, fractals(SIDE), alike=True),
     }
@@ -101,7 +98,7 @@ def test_against_other_mixing_and_the_floor(measuring, size, dtype):
     ours = {
         "half_concat": Rotating(half_concat, images, counterparts, halves()),
         "fractal_blend": Rotating(lambda image, fractal: fractal_blend(image, fractal, ALPHA), images, patterns),
-        "both": Rotating(both, images, counterparts, patterns, halves()),
+        "half_concat_blend": Rotating(both, images, counterparts, patterns, halves()),
     }
     others = {
         "PixMix, add": Rotating(array_mixing.pixmix_add, images, patterns, weights, weights[::-1]),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
@@ -15,7 +16,7 @@ from albu_diffusemix.functional import fractal_blend, half_concat
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks import agree, plots, released_mixing, report, side_by_side, tables
+from benchmarks import agree, hand_mixing, plots, released_mixing, report, side_by_side, tables
 from benchmarks.lines import AT_LEAST, AT_MOST, Line
 from benchmarks.report import Results, Row
 from benchmarks.side_by_side import SideBySide, Spread
@@ -104,12 +105,13 @@ def test_the_plot_of_the_lines_has_a_bar_for_each_and_counts_the_met_ones():
 def test_the_bars_of_a_plot_are_as_high_as_their_figures(smoke):
     results = Results.load(smoke)
     above, below = plots.from_store(results).axes
-    for axes, table in ((above, "From the store"), (below, "The loader, images a second")):
-        expected = sorted(row.spread.value for row in results.table(table))
+    drawn = ((above, "From the store", plots.FROM_STORE), (below, "Images a second of a loader", plots.LOADERS))
+    for axes, table, names in drawn:
+        expected = sorted(row.spread.value for row in results.table(table) if row.name in names)
         assert sorted(bar.get_height() for bar in axes.patches) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("page", ["docs/performance.md", "docs/scaling.md", "benchmarks/RESULTS.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md", "docs/scaling.md", "benchmarks/RESULTS.md"])
 def test_every_table_of_the_pages_is_in_a_run(smoke, page):
     text = (ROOT / page).read_text()
     titles = [found[2] for found in tables.MARKED.finditer(text)]
@@ -152,6 +154,29 @@ def test_only_the_table_of_lines_says_what_is_missed():
     results = Results([SLOW, FAST], {})
     assert "missed by 0.4" in tables.content("lines", results)
     assert "missed" not in tables.content("Speed", results)
+
+
+def test_the_first_tables_answer_what_a_loader_keeps(smoke):
+    first, second, third, *_ = Results.load(smoke).tables()
+    assert [first, second] == ["Images a second of a loader", "The same, without DiffuseMix = 1"]
+    assert third.startswith("From the store")
+
+
+def test_the_sentence_on_cost_gives_the_range_of_each_encoding():
+    rates = {("raw", "500x375"): 0.9, ("raw", "512x512"): 0.8, ("4:2:0", "500x375"): 0.7, ("4:4:4", "500x375"): 0.1}
+    rows = [Row(tables.RATES, f"{name}, p=0.5", size, Spread((value,))) for (name, size), value in rates.items()]
+    sentence = tables.content("cost", Results(rows, {}))
+    assert "keeps 0.80 to 0.90 of its rate" in sentence
+    assert "0.70 to 0.70 with one of JPEG" in sentence
+
+
+def test_mixup_and_cutmix_of_a_batch_mix_each_image_with_the_one_before_it():
+    batch = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 8, 8, 3).clone()
+    mixed, pasted = hand_mixing.mixup(batch), hand_mixing.cutmix(batch)
+    pairs = [(0, 3), (1, 0), (2, 1), (3, 2)]
+    for place, (own, other) in enumerate(pairs):
+        assert min(own, other) <= mixed[place].min() <= mixed[place].max() <= max(own, other)
+        assert set(pasted[place].unique().tolist()) <= {float(own), float(other)}
 
 
 def test_a_price_is_the_figure_of_the_first_column_or_the_range_of_all(monkeypatch):

@@ -4,8 +4,20 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from albu_diffusemix import fractals as fractals_module
 from albu_diffusemix.fractals import FractalLibrary, shared_library
+from albu_diffusemix.images import read_image
+
+
+@pytest.fixture(scope="module")
+def folder_of_fractals(tmp_path_factory):
+    folder, draw = tmp_path_factory.mktemp("fractals"), np.random.default_rng(137)
+    for name in "ab":
+        cv2.imwrite(str(folder / f"{name}.png"), draw.integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    return str(folder)
 
 
 def test_the_built_in_library_has_a_hundred_images():
@@ -45,33 +57,72 @@ def test_a_size_that_comes_again_is_resized_no_more(fractals):
     assert library.get(0, 10, 10) is library.get(0, 10, 10)
 
 
-def test_what_is_not_remembered_is_resized_to_where_it_is_wanted(fractals):
-    library, out = FractalLibrary(fractals), np.empty((50, 60, 3), np.uint8)
-    for _ in range(3):
-        assert library.get(0, 50, 60, out=out) is out
-    assert np.array_equal(out, library.get(0, 50, 60))
+def decodes(monkeypatch):
+    """Count the images that are read from now on."""
+    paths = []
+    monkeypatch.setattr(fractals_module, "read_image", lambda path: paths.append(path) or read_image(path))
+    return paths
 
 
-def test_an_array_to_write_to_is_never_remembered(fractals):
-    library, out = FractalLibrary(fractals), np.empty((10, 10, 3), np.uint8)
-    assert library.get(0, 10, 10, out=out) is out
+def held(library):
+    return library._memory._held
+
+
+def in_one_step(image, height, width):
+    """What a fractal at a size is: halved while that is possible, then interpolated."""
+    while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 45), st.integers(1, 45)), min_size=1, max_size=12), st.sampled_from([4000, 10**6])
+)
+def test_what_is_remembered_of_other_sizes_never_changes_a_pixel(folder_of_fractals, sizes, bound):
+    library = FractalLibrary(folder_of_fractals, memory_bound=bound)
+    whole = FractalLibrary(folder_of_fractals).get(1, 40, 30)
+    for height, width in [*sizes, *sizes]:
+        assert np.array_equal(library.get(1, height, width), in_one_step(whole, height, width))
+
+
+def test_where_all_images_have_one_size_the_fractals_are_held_at_that_size_alone(fractals):
+    library = FractalLibrary(fractals)
     for _ in range(2):
-        assert not np.shares_memory(library.get(0, 10, 10, out=out), out)
+        for index in range(3):
+            library.get(index, 35, 25)
+    assert held(library) == 3 * 35 * 25 * 3
 
 
-@pytest.mark.parametrize("out", [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32)])
-def test_an_array_of_another_format_is_left_alone(fractals, out):
-    assert FractalLibrary(fractals).get(0, 10, 10, out=out).shape == (10, 10, 3)
-    assert not out.any()
+def test_where_all_images_are_small_the_fractals_are_held_halved(fractals):
+    library = FractalLibrary(fractals)
+    for side in range(1, 11):
+        library.get(0, side + 10, side)
+    assert held(library) == 20 * 15 * 3
 
 
-@pytest.mark.parametrize("sizes", [[(20, side) for side in range(1, 31)], [(200, 200)] * 30])
-def test_sizes_that_come_once_and_large_ones_leave_the_decoded_images_in_memory(fractals, sizes):
-    library = FractalLibrary(fractals, memory_bound=3 * 40 * 30 * 3)
-    decoded = library.get(0, 40, 30)
-    for size in sizes:
-        library.get(1, *size)
-    assert library.get(0, 40, 30) is decoded
+def test_a_fractal_that_was_held_halved_is_read_again_for_a_larger_image(fractals, monkeypatch):
+    library, read = FractalLibrary(fractals), decodes(monkeypatch)
+    for size in ((10, 10), (30, 30), (11, 11), (31, 31)):
+        library.get(0, *size)
+    assert len(read) == 2
+    assert held(library) == 40 * 30 * 3
+
+
+ONCE = [(20, side) for side in range(1, 31)]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [ONCE, [(200, 200), (20, 20)] * 15, [size for once in ONCE for size in (once, (25, 25))]],
+    ids=["none twice", "large ones", "one that comes again among others"],
+)
+def test_fractals_are_read_no_more_where_sizes_vary(fractals, monkeypatch, sizes):
+    library, read = FractalLibrary(fractals, memory_bound=3 * 40 * 30 * 3), decodes(monkeypatch)
+    for turn in range(2):
+        read.clear()
+        for number, size in enumerate([(40, 30), *sizes]):
+            library.get(number % 3, *size)
+        assert not (turn and read)
 
 
 def test_memory_stays_within_its_bound_and_the_oldest_is_forgotten(fractals):
@@ -83,13 +134,13 @@ def test_memory_stays_within_its_bound_and_the_oldest_is_forgotten(fractals):
     again = library.get(0, 40, 30)
     assert again is not first
     assert np.array_equal(again, first)
-    assert library._memory._held <= bound
+    assert held(library) <= bound
 
 
 def test_an_image_larger_than_the_bound_is_not_remembered(fractals):
     library = FractalLibrary(fractals, memory_bound=0)
     assert library.get(0, 20, 20).shape == (20, 20, 3)
-    assert library._memory._held == 0
+    assert held(library) == 0
 
 
 @pytest.mark.parametrize("index", [-1, 3])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from albu_diffusemix import functional
 from albu_diffusemix.functional import HALVES
+from albu_diffusemix.functional.boxes import half_places
 
 SHAPES = [(1, 1), (1, 7), (7, 1), (2, 2), (5, 4), (32, 32), (33, 31), (513, 511)]
 CHANNELS = [(), (1,), (3,), (5,)]
@@ -52,16 +53,29 @@ def test_a_fractal_of_bytes_goes_with_an_image_of_floats(rng):
     np.testing.assert_allclose(functional.fractal_blend(image, fractal, 0.2), expected, atol=1e-6)
 
 
-@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(HALVES), st.floats(0, 1), st.floats(0, 1))
-def test_pieces_cover_the_image_once_and_no_piece_is_empty(height, width, half, seam_width, area):
-    image, box = np.zeros((height, width), np.uint8), functional.cutmix_box(height, width, 0.4, 0.7, area)
-    for pieces in functional.half_pieces(image, image, half, seam_width), functional.cutmix_pieces(image, image, box):
-        covered = image.copy()
-        for place, piece in pieces:
-            functional.crop(covered, place)[...] += 1
-            assert piece.shape == functional.crop(image, place).shape
-            assert piece.size > 0
-        assert (covered == 1).all()
+@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(HALVES), st.floats(0, 1))
+def test_the_parts_of_a_hybrid_cover_the_image_once_and_none_of_them_is_empty(height, width, half, seam_width):
+    places = half_places(height, width, half, seam_width)
+    covered = np.zeros((height, width), np.uint8)
+    for box in filter(None, (places.pure, places.rest, places.seam)):
+        assert functional.crop(covered, box).size > 0
+        functional.crop(covered, box)[...] += 1
+    assert (covered == 1).all()
+
+
+def test_what_is_kept_of_a_size_is_plain_whole_numbers_whoever_asked_first():
+    assert all(type(edge) is int for edge in functional.half_box(np.int64(7), np.int64(5), "right", np.float32(0.5)))
+
+
+@pytest.mark.parametrize(("channels", "dtype"), FORMATS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_pass_gives_what_the_two_steps_give(rng, shape, channels, dtype):
+    image, counterpart, fractal = (make_image(rng, shape + channels, dtype) for _ in range(3))
+    for half in HALVES:
+        for seam_width in (0.0, 0.3, 1.0):
+            hybrid = functional.half_concat(image, counterpart, half, seam_width)
+            mixed = functional.half_concat_blend(image, counterpart, half, fractal, 0.3, seam_width)
+            assert np.array_equal(mixed, functional.fractal_blend(hybrid, fractal, 0.3))
 
 
 def test_equation_3_is_equation_1_then_equation_2():
@@ -280,3 +294,6 @@ def test_arrays_that_do_not_fit_are_refused_with_both_formats(other):
         functional.half_concat(IMAGE, other, "left")
     with pytest.raises(ValueError, match=r"fractal must match the image, shape \(2, 4\) and dtype uint8; got shape"):
         functional.fractal_blend(IMAGE, other, 0.2)
+    for half in HALVES:
+        with pytest.raises(ValueError, match="fractal must match the image"):
+            functional.half_concat_blend(IMAGE, COUNTERPART, half, other, 0.2)

@@ -230,13 +230,14 @@ def shared_backend(spec: BackendSpec) -> Backend:
     """
     process = os.getpid()
     as_written = (process, repr(spec))
-    if as_written not in _shared:
+    backend = _shared.get(as_written)
+    if backend is None:
         canonical = (process, _CANONICAL.encode(spec))
         if canonical not in _shared:
             _shared[canonical] = create_backend(spec)
         # Every call of a transform comes by here, and to encode its spec again would cost more than to look it up.
-        _shared[as_written] = _shared[canonical]
-    return _shared[as_written]
+        backend = _shared[as_written] = _shared[canonical]
+    return backend
 
 
 _FOR_A_PATH = "for a store write {'name': 'precomputed', 'store': str(path)}"
