@@ -5,7 +5,18 @@ from pathlib import Path
 import albumentations as A
 import numpy as np
 import pytest
-from compare_files import MODEL, NORMALIZE, PLAIN, TRAIN, compare, make_comparison, make_data, rows_in, shade, write_spec
+from compare_files import (
+    MODEL,
+    NORMALIZE,
+    PLAIN,
+    TRAIN,
+    compare,
+    make_comparison,
+    make_data,
+    rows_in,
+    shade,
+    write_spec,
+)
 
 from albu_diffusemix.compare.comparison import Comparison
 from albu_diffusemix.compare.data import Pixels, open_sets
