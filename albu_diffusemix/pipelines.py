@@ -1,5 +1,6 @@
 """Pipelines of any transforms: read from files, looked through, and what they give, as a picture."""
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import yaml
 from numpy.typing import NDArray
 
 from albu_diffusemix import transforms as _ours  # noqa: F401  A.load knows the classes that were imported
+from albu_diffusemix._host import HostTransform
 from albu_diffusemix.functional import to_rgb
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import in_one_line, parse_json
 from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 
-__all__ = ["as_picture", "leaves", "load_pipeline"]
+__all__ = ["as_picture", "leaves", "load_pipeline", "reseed"]
 
 _OVERSHOOT = 0.1  # interpolation leaves [0, 1] by less than this, normalization by much more
 
@@ -61,6 +63,18 @@ def leaves(pipeline: Any) -> Iterator[Any]:
             yield from leaves(transform)
         else:
             yield transform
+
+
+def reseed(pipeline: Any, seed: int) -> None:
+    """Make what a pipeline draws next depend on a seed alone, in every process.
+
+    All of its transforms share one generator. `set_random_seed` of the MIT host would hand the same numbers to each of
+    them: two flips at `p=0.5` would then always agree.
+    """
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    for leaf in leaves(pipeline):
+        if isinstance(leaf, HostTransform):
+            leaf.seeded_here()
 
 
 def as_picture(result: Any) -> NDArray[np.uint8] | None:

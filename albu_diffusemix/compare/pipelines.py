@@ -1,7 +1,6 @@
 """Pipelines of arms and of validation: loaded, with a store put in, seeded for each image, divided at Normalize."""
 
 import json
-import random
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from albu_diffusemix import transforms
-from albu_diffusemix._host import BaseCompose, BasicTransform, HostTransform
-from albu_diffusemix.pipelines import leaves, load_pipeline
+from albu_diffusemix._host import BaseCompose, BasicTransform
+from albu_diffusemix.pipelines import leaves, load_pipeline, reseed
 from albu_diffusemix.text import in_one_line, unknown
 from albu_diffusemix.transforms import DiffuseMix, HalfConcat
 
@@ -60,11 +59,7 @@ def mixers(pipeline: Any) -> list[Any]:
 
 def run_seeded(pipeline: Any, image: NDArray[np.uint8], key: str, seed: int) -> NDArray[Any]:
     """Return what a pipeline makes of an image, channels first: the same for the same seed, in every process."""
-    generator = random.Random(seed)
-    pipeline.set_random_state(np.random.default_rng(seed), generator)
-    for leaf in leaves(pipeline):
-        if isinstance(leaf, HostTransform):
-            leaf.seeded_here()
+    reseed(pipeline, seed)
     out = pipeline(image=image, diffusemix_metadata={"key": key})["image"]
     return out.numpy() if hasattr(out, "numpy") else np.ascontiguousarray(out.transpose(2, 0, 1))
 
