@@ -158,7 +158,7 @@ def _read(source: SourceFile) -> tuple[Image, Image | None]:
         both = f"{mask.shape[1]} x {mask.shape[0]}, the image {sides[0]} x {sides[1]}"
         raise ValueError(f"the mask {source.mask!r} has {both} pixels: give one of the same size")
     if source.boxes and source.sides not in (None, sides):
-        width, height = source.sides or sides
+        width, height = source.sides
         both = f"{sides[0]} x {sides[1]} pixels, and its boxes were drawn for {width} x {height}"
         raise ValueError(
             f"{source.path!r} has {both}: save it upright where EXIF turns it, or annotate it as it is now"
