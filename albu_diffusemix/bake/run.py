@@ -143,7 +143,8 @@ def _write_files(output: Path, _number: int, samples: Iterable[Sample]) -> list[
     for row, files in samples:
         for name, data in files.items():
             path = f"{output}/{name}"  # a Path costs a tenth of an image
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+            if not os.path.isdir(folder := os.path.dirname(path)):  # noqa: PTH112, PTH120
+                Path(folder).mkdir(parents=True)
             with open(f"{path}.tmp", "wb") as file:  # noqa: PTH123
                 file.write(data)
             os.replace(f"{path}.tmp", path)  # noqa: PTH105
