@@ -20,7 +20,7 @@ from albu_diffusemix.text import in_one_line, parse_json, refuse_unknown
 from albu_diffusemix.transforms import DiffuseMix, HalfConcat
 from albu_diffusemix.yaml_bombs import parse_yaml
 
-__all__ = ["as_picture", "leaves", "load_pipeline", "mixers", "open_pipeline", "run_seeded"]
+__all__ = ["as_picture", "leaves", "load_pipeline", "mixers", "open_pipeline", "reseed", "run_seeded"]
 
 _OVERSHOOT = 0.1  # interpolation leaves [0, 1] by less than this, normalization by much more
 
@@ -124,6 +124,18 @@ def leaves(pipeline: Any) -> Iterator[Any]:
             yield transform
 
 
+def reseed(pipeline: Any, seed: int) -> None:
+    """Make what a pipeline draws next depend on a seed alone, in every process.
+
+    All of its transforms share one generator. `set_random_seed` of the MIT host would hand the same numbers to each of
+    them: two flips at `p=0.5` would then always agree.
+    """
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    for leaf in leaves(pipeline):
+        if isinstance(leaf, HostTransform):
+            leaf.seeded_here()
+
+
 def as_picture(result: Any) -> NDArray[np.uint8] | None:
     """Return the image that a pipeline gave as (H, W, 3) uint8 RGB; None where it is normalized, or a tensor."""
     if not isinstance(result, np.ndarray) or result.dtype not in (np.uint8, np.float32):
@@ -139,10 +151,6 @@ def mixers(pipeline: Any) -> list[Any]:
 
 def run_seeded(pipeline: Any, image: NDArray[np.uint8], key: str, seed: int) -> NDArray[Any]:
     """Return what a pipeline makes of an image, channels first: the same for the same seed, in every process."""
-    generator = random.Random(seed)
-    pipeline.set_random_state(np.random.default_rng(seed), generator)
-    for leaf in leaves(pipeline):
-        if isinstance(leaf, HostTransform):
-            leaf.seeded_here()
+    reseed(pipeline, seed)
     out = pipeline(image=image, diffusemix_metadata={"key": key})["image"]
     return out.numpy() if hasattr(out, "numpy") else np.ascontiguousarray(out.transpose(2, 0, 1))
