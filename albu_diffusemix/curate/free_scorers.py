@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.curate.scorers import Figures, View
 from albu_diffusemix.datasets import Box
-from albu_diffusemix.datasets.mask_files import read_mask
+from albu_diffusemix.mask_files import read_mask
 
 __all__ = ["EdgeScorer", "PixelScorer"]
 
