@@ -29,6 +29,7 @@ from albu_diffusemix.store import health, store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, advice
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
+from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.locks import refuse_without_locks
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
@@ -281,6 +282,15 @@ class Store:
     def records(self) -> Iterator[Record]:
         """Yield all counterparts in the order of their bytes on disk, for an export."""
         return (record for record in self._now.catalog.records() if not record.failed)
+
+    def whole_index(self) -> Index:
+        """Return one index of all images and failures, compared with its check, for what goes through columns.
+
+        Raises:
+            StoreError: The parts cannot be read.
+
+        """
+        return self._now.catalog.whole()
 
     rows = records  # another name, for scripts that treat a store as a table
 
