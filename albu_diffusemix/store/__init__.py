@@ -7,6 +7,8 @@
       parts/<part>.tar.open  parts in progress, each with one writer
       parts/<part>.idx       indexes of sealed parts
       index/merged.idx       one index of many parts, memory-mapped
+      choices/*.jsonl        verdicts on counterparts, which are only ever added
+      index/choices.idx      the last verdict on each, memory-mapped
 
 What is promised: `Writer.put` returns when the kernel has the bytes, so a process that is killed loses nothing that was
 acknowledged. Sealing (at the end of a `with` block, and whenever a part is full) synchronises with the disk: from then
@@ -15,8 +17,9 @@ for each other. Readers lock nothing and write nothing. No image is returned who
 """
 
 import os
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +30,8 @@ from albu_diffusemix.functional import Box
 from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store import health, store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, advice
+from albu_diffusemix.store.choices import CHOICES, ChoicesFile, Verdict, read_verdicts, settled
+from albu_diffusemix.store.choices_index import Choices, compile_choices
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
 from albu_diffusemix.store.index import Index
@@ -52,6 +57,7 @@ __all__ = [
     "Status",
     "Store",
     "StoreError",
+    "Verdict",
     "Writer",
     "refuse_other_files",
 ]
@@ -88,6 +94,7 @@ class Store:
         self.path = Path(path)
         self._recipe: Recipe | None = None  # of what is written, if not the store's own
         self._snapshot: _Snapshot | None = None
+        self._choices_file = ChoicesFile(self.path)
 
     @classmethod
     def create(
@@ -298,6 +305,54 @@ class Store:
         """Yield all failures and rejects for which there is no image."""
         return (record for record in self._now.catalog.records() if record.failed)
 
+    def choose(self, verdicts: Iterable[Verdict]) -> int:
+        """Write verdicts on counterparts: training, exports and baked sets leave out those that are rejected.
+
+        Nothing is removed: a later acceptance brings a counterpart back. Any number of processes may do this at once.
+        Where it returns, the verdicts survive a power loss. This handle shows them at once, others when they open the
+        store again.
+
+        Args:
+            verdicts: All are checked before the first one is written.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            StoreError: A verdict is on what is not there or was made again since, or is not a verdict: none is written
+                then. Or they cannot be written.
+
+        """
+        refuse_without_locks(self.path)
+        now = time.time()
+        given = [settled(verdict, self.find, now) for verdict in verdicts]
+        if not given:
+            return 0
+        store_json.require(self.path, CHOICES)
+        for file, line, verdict in self._choices_file.append(given):
+            self._now.choices.note(file, line, verdict)
+        if self._now.choices.is_long:
+            self._snapshot = self._now._replace(choices=compile_choices(self.path))
+        return len(given)
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Yield all verdicts that the store holds by now, in order: of one image the last one counts.
+
+        Raises:
+            StoreError: They cannot be read.
+
+        """
+        return read_verdicts(self.path)
+
+    def is_rejected(self, record: Record) -> bool:
+        """Tell whether a counterpart is rejected: by the last verdict on it, as it is now."""
+        return self._now.choices.rejects(record)
+
+    def kept(self, records: list[Record]) -> list[Record]:
+        """Leave out the records of counterparts that are rejected."""
+        choices = self._now.choices
+        return [record for record in records if not choices.rejects(record)] if choices else records
+
     def writer(self, label: str = "part", part_bytes: int = PART_BYTES) -> "Writer":
         """Return a writer of parts named after the label. Any number may write at once, in any number of processes.
 
@@ -313,7 +368,7 @@ class Store:
         return Writer(self.path / PARTS, fields, recipe, check_name(label, "label"), part_bytes)
 
     def merge(self) -> None:
-        """Write one index for all sealed parts, which makes opening fast and lets processes share it.
+        """Write one index for all sealed parts, and one for the verdicts, which makes opening fast, and is shared.
 
         Raises:
             StoreError: It cannot be written, or a part cannot be read.
@@ -326,6 +381,7 @@ class Store:
                 f"{len(damaged)} problem(s) in {self.path}, the first: {damaged[0]}. Its index was made again.",
                 stacklevel=2,
             )
+        compile_choices(self.path)
 
     def verify(self) -> list[Problem]:
         """Compare every byte of every sealed part with its index, and return all that is wrong.
@@ -343,7 +399,7 @@ class Store:
             StoreError: The store cannot be read.
 
         """
-        return health.status(self.path, self._now.catalog)
+        return health.status(self.path, self._now.catalog, self._now.choices)
 
     def write_readme(self, text: str = "", picture: bytes = b"") -> None:
         """Write the store's README.md: what it is, how it was made, and what the job has to say.
@@ -374,23 +430,25 @@ class Store:
 class _Snapshot(NamedTuple):
     fields: dict[str, Any]
     catalog: Catalog
+    choices: Choices
 
     @classmethod
     def of(cls, root: Path, fields: dict[str, Any]) -> "_Snapshot":
-        catalog = Catalog(root, fields)
-        if catalog.problems:
+        catalog, choices = Catalog(root, fields), Choices(root)
+        problems = [*catalog.problems, *choices.problems]
+        if problems:
             warnings.warn(
-                f"{root} has {len(catalog.problems)} problem(s), the first: {catalog.problems[0]}. "
+                f"{root} has {len(problems)} problem(s), the first: {problems[0]}. "
                 f"What is whole is read; {advice(root)}.",
                 stacklevel=3,
             )
-        return cls(fields, catalog)
+        return cls(fields, catalog, choices)
 
 
 def refuse_other_files(root: Path) -> None:
     """Raise StoreError if a new store cannot be made in the folder because it holds something else."""
     with explained("create", root):
-        own = {PARTS, "index", RUNS, "README.md"}
+        own = {PARTS, "index", CHOICES, RUNS, "README.md"}
         found = [file.name for file in root.iterdir()] if root.is_dir() else []
         foreign = sorted(name for name in found if name not in own and not name.endswith(".tmp"))
         has_parts = (root / PARTS).is_dir() and any((root / PARTS).iterdir())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from albu_diffusemix.store import store_json
 from albu_diffusemix.store.catalog import MERGED, Catalog, verify_merged
+from albu_diffusemix.store.choices_index import Choices, compile_choices, verify_choices
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.indexing import index_part, join_indexes
@@ -58,6 +59,9 @@ class Status(NamedTuple):
         parts: Sealed parts.
         size: Bytes of these.
         writing: Parts in progress.
+        accepted: Counterparts whose last verdict is to accept them.
+        rejected: Those whose last verdict is to reject them; they count as images.
+        torn: Files of verdicts that end within a line, which is passed over: their writers were killed, or write now.
 
     """
 
@@ -67,6 +71,9 @@ class Status(NamedTuple):
     parts: int
     size: int
     writing: tuple[OpenStatus, ...]
+    accepted: int = 0
+    rejected: int = 0
+    torn: tuple[str, ...] = ()
 
 
 class Repair(NamedTuple):
@@ -82,7 +89,7 @@ class Repair(NamedTuple):
     left: list[Problem]
 
 
-def status(root: Path, catalog: Catalog) -> Status:
+def status(root: Path, catalog: Catalog, choices: Choices) -> Status:
     """Count what is in a store, also while others write.
 
     Raises:
@@ -96,7 +103,9 @@ def status(root: Path, catalog: Catalog) -> Status:
     found = [part for name in listing.open if (part := _open_part(folder, name)) is not None]
     indexes = [index_part(Part(part.part, 0, ""), records, {}, folder) for part, records in found if records]
     whole = join_indexes([catalog.whole(), *indexes], {}, folder) if indexes else catalog.whole()
-    return Status(*whole.counts(), len(listing.sealed), size, tuple(part for part, _ in found))
+    verdicts = choices.count(whole) if choices else (0, 0)
+    writing = tuple(part for part, _ in found)
+    return Status(*whole.counts(), len(listing.sealed), size, writing, *verdicts, tuple(choices.torn))
 
 
 def verify(root: Path) -> list[Problem]:
@@ -117,7 +126,7 @@ def verify(root: Path) -> list[Problem]:
     problems += lone_indexes(folder)
     dead = [name for name in list_parts(folder).open if writer_of(folder, name) == "dead"]
     problems += [Problem(name + OPEN, "", _DEAD_WRITER) for name in dead]
-    return problems + merged_problems
+    return [*problems, *merged_problems, *verify_choices(root)]
 
 
 def repair(root: Path, *, assume_dead: bool = False, recipe: Recipe | None = None) -> Repair:
@@ -136,6 +145,7 @@ def repair(root: Path, *, assume_dead: bool = False, recipe: Recipe | None = Non
     repaired += recover(root, fields)
     _remove_old_temporaries(root)
     write_merged(root, fields)
+    compile_choices(root, from_files=True)
     return Repair(list(dict.fromkeys(repaired)), verify(root))
 
 

@@ -6,18 +6,19 @@ from typing import Any
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.regular_files import open_regular
+from albu_diffusemix.store.choices import CHOICES, choices_files
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked
 from albu_diffusemix.store.locks import locked
 from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.recipe import Recipe, describe_differences, plain
 from albu_diffusemix.text import parse_json, printable
 
-__all__ = ["STORE_JSON", "admit", "check_fields", "load", "publish", "restore", "restore_advice"]
+__all__ = ["STORE_JSON", "admit", "check_fields", "load", "publish", "require", "restore", "restore_advice"]
 
 STORE_JSON = "store.json"
 FORMAT = "albu-diffusemix store"
 VERSION = 2
-FEATURES = ("raw",)
+FEATURES = ("raw", CHOICES)
 """What a store may say that its readers need to know, and this version does know."""
 
 
@@ -125,8 +126,22 @@ def admit(root: Path, recipe: Recipe, *, allow_mixed: bool) -> dict[str, Any]:
         return _admit(root, load(root), recipe.to_json(), allow_mixed=allow_mixed)
 
 
+def require(root: Path, feature: str) -> None:
+    """Say in store.json that readers need to know a feature; those that do not know it refuse the store from then on.
+
+    Raises:
+        StoreError: There is no store, or store.json cannot be written.
+
+    """
+    if feature in load(root).get("needs", []):
+        return
+    with locked(root):
+        fields = load(root)
+        _write(root, {**fields, "version": VERSION, "needs": [*fields.get("needs", []), feature]})
+
+
 def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_mixed: bool) -> dict[str, Any]:
-    current = {**fields, "version": VERSION, "needs": _all_needs(fields)}
+    current = {**fields, "version": VERSION, "needs": _all_needs(root, fields)}
     if wanted == fields["recipe"] or wanted in fields["mixed"]:
         if current != fields:
             _write(root, current)
@@ -143,15 +158,16 @@ def _admit(root: Path, fields: dict[str, Any], wanted: dict[str, Any], *, allow_
 
 
 def _write(root: Path, fields: Mapping[str, Any], *, keep: bool = False) -> None:
-    data = dump_checked({**fields, "needs": _all_needs(fields)}, indent=2)
+    data = dump_checked({**fields, "needs": _all_needs(root, fields)}, indent=2)
     with explained("write", root / STORE_JSON):
         write_atomically(root / STORE_JSON, lambda file: file.write(data), keep=keep)
 
 
-def _all_needs(fields: Mapping[str, Any]) -> list[str]:
-    """Return what readers must know: what the store says already, and raw images where a recipe makes them."""
+def _all_needs(root: Path, fields: Mapping[str, Any]) -> list[str]:
+    """Return what readers must know: what the store says already, and what its recipes make and its folder holds."""
     formats = {recipe.get("encoding", {}).get("format") for recipe in (fields["recipe"], *fields["mixed"])}
-    return sorted({*fields.get("needs", []), *(["raw"] if RAW in formats else [])})
+    found = [*(["raw"] if RAW in formats else []), *([CHOICES] if choices_files(root) else [])]
+    return sorted({*fields.get("needs", []), *found})
 
 
 def _version(data: bytes) -> int:
