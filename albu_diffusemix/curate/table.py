@@ -271,9 +271,10 @@ class ReviewTable:
     @functools.cached_property
     def _scores(self) -> dict[str, NDArray[np.float32]]:
         figures: dict[str, NDArray[np.float32]] = {}
-        read_scores = self._read_scores
-        for number, store in enumerate(self.stores if read_scores else ()):
-            table = read_scores(store)
+        read_scores = self._read_scores or (lambda _: None)
+        for number, table in enumerate(map(read_scores, self.stores)):
+            if table is None:
+                continue
             places = self._locate(number, table["key"].to_pylist(), table["variant"].to_pylist())
             there = places >= 0
             for name in table.column_names[2:]:
