@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 from skimage import data
 
 from albu_diffusemix.curate.pictures import Sources
@@ -44,8 +45,6 @@ def make_store(path: Path, folder: Path, prompts=PROMPTS, recipe_id: str = "f00d
 
 def scores_of(store: Store):
     """Scores as `read_scores` returns them: the first of each counterpart is known, the last has none."""
-    import pyarrow as pa
-
     records = list(store.records())[:-1]
     columns = {"key": [record.key for record in records], "variant": [record.variant for record in records]}
     return pa.table({**columns, "clip_image": [number / 100 for number in range(len(records))]})
@@ -58,4 +57,4 @@ def table_of(*stores: Store, folder: Path | None = None, read_scores=None) -> tu
 
 def data_in(page: str) -> dict:
     """Return what a page carries, read as a browser reads it: up to the first end of a script element."""
-    return json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    return json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>", maxsplit=1)[0])

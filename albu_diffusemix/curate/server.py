@@ -2,10 +2,13 @@
 
 import json
 import secrets
+import sys
 import threading
+from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import cv2
@@ -13,6 +16,7 @@ import cv2
 from albu_diffusemix.curate.page import live_page
 from albu_diffusemix.curate.pictures import Picture, Sources, counterpart_picture, source_picture
 from albu_diffusemix.curate.table import Query, ReviewTable
+from albu_diffusemix.store.choices import REJECT
 from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.text import in_one_line, parse_json
 
@@ -25,7 +29,21 @@ _KEPT = 256  # pictures
 _MOST_BYTES = 32 << 20  # of what a page sends
 _MOST_ROWS = 500
 _IDLE = 60  # seconds
-_JSON, _HTML = "application/json", "text/html; charset=utf-8"
+_JSON = "application/json"
+
+
+class _Answer(NamedTuple):
+    body: bytes
+    media_type: str
+    status: int = HTTPStatus.OK
+    keep: str = "no-store"
+
+
+def _json(value: Any, status: int = HTTPStatus.OK) -> _Answer:
+    return _Answer(json.dumps(value, allow_nan=False).encode(), _JSON, status)
+
+
+_NOTHING = _json({"error": "there is nothing here"}, HTTPStatus.NOT_FOUND)
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -57,8 +75,13 @@ class ReviewServer(ThreadingHTTPServer):
         """What to open in a browser."""
         return f"http://{_LOOPBACK}:{self.server_address[1]}/{self.token}/"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Leave a browser that went away alone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
     def _picture(self, kind: str, number: int) -> Picture:
-        store, record = self.table.store_of(number), self.table.record(number)
+        record, store = self.table.record(number), self.table.store_of(number)
         if kind == "source":
             return source_picture(store, record, self.sources, _SIDE)
         return counterpart_picture(store, record, _SIDE)
@@ -84,36 +107,32 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  the library's name
         """Write no line for each request: the address is a secret."""
 
-    def _answered(self, answer: Any) -> None:
+    def _answered(self, answer: Callable[[str], _Answer]) -> None:
         """Answer a request that knows the address; say any other only that there is nothing."""
-        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        host = self.headers.get("Host", "")
         _, token, *rest = [*urlsplit(self.path).path.split("/", 2), ""]
-        if host not in _HOSTS or not secrets.compare_digest(token.encode(), self.server.token.encode()):
-            self.close_connection = True
-            self._send(404, b'{"error": "there is nothing here"}', _JSON)
-            return
+        known = secrets.compare_digest(token.encode(), self.server.token.encode())
         try:
-            answer(rest[0])
+            given = answer(rest[0]) if known and (host.rpartition(":")[0] or host) in _HOSTS else _NOTHING
         except (StoreError, OSError, ValueError, MemoryError, cv2.error) as error:
-            self.close_connection = True
-            self._send_json({"error": in_one_line(error)}, 400)
+            given = _json({"error": in_one_line(error)}, HTTPStatus.BAD_REQUEST)
+        self.close_connection |= given.status != HTTPStatus.OK  # what was sent with it may not have been read
+        self._send(given)
 
-    def _get(self, path: str) -> None:
+    def _get(self, path: str) -> _Answer:
+        table = self.server.table
         asked = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
         kind, _, number = path.partition("/")
         if path == "":
-            self.server.table.read_verdicts()
-            self._send(200, live_page(self.server.table).encode(), _HTML)
-        elif path == "rows":
-            self._send_json(self._rows(Query.parse(asked.get("query", "")), asked))
-        elif path == "facets":
+            return _Answer(live_page(table).encode(), "text/html; charset=utf-8")
+        if path == "rows":
+            return _json(self._rows(Query.parse(asked.get("query", "")), asked))
+        if path == "facets":
             with self.server.once:
-                self._send_json(self.server.table.facets())
-        elif kind in ("picture", "source") and number.isdecimal():
-            picture = self.server.picture(kind, int(number))
-            self._send(200, picture.data, picture.media_type, "private, max-age=600")
-        else:
-            self._send_json({"error": "there is nothing here"}, 404)
+                return _json(table.facets())
+        if kind in ("picture", "source") and number.isdecimal():
+            return _Answer(*self.server.picture(kind, int(number)), keep="private, max-age=600")
+        return _NOTHING
 
     def _rows(self, query: Query, asked: dict[str, str]) -> dict[str, Any]:
         count = min(int(asked.get("count", "1")), _MOST_ROWS)
@@ -123,20 +142,18 @@ class _Handler(BaseHTTPRequestHandler):
             row["source"] = f"source/{row['id']}" if self.server.sources else None
         return page
 
-    def _post(self, path: str) -> None:
-        body = self._body()
+    def _post(self, path: str) -> _Answer:
+        body, table = self._body(), self.server.table
+        rule = str(body.get("rule", ""))
         if path != "verdicts":
-            self._send_json({"error": "there is nothing here"}, 404)
-            return
-        table, rule = self.server.table, str(body.get("rule", ""))
-        if "query" in body:
-            numbers = table.find(Query.parse(json.dumps(body["query"]))).tolist()
-            before = [(number, table.verdict(number)) for number in numbers if table.verdict(number) != "reject"]
-            table.choose([(number, "reject") for number, _ in before], rule)
-            self._send_json({"before": before})
-            return
-        table.choose([(int(number), str(verdict)) for number, verdict in body.get("changes", [])], rule)
-        self._send_json({})
+            return _NOTHING
+        if "query" not in body:
+            table.choose([(int(number), str(verdict)) for number, verdict in body.get("changes", [])], rule)
+            return _json({})
+        numbers = table.find(Query.parse(json.dumps(body["query"]))).tolist()
+        before = [(number, table.verdict(number)) for number in numbers if table.verdict(number) != REJECT]
+        table.choose([(number, REJECT) for number, _ in before], rule)
+        return _json({"before": before})
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
@@ -149,15 +166,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise ValueError("a request must be a JSON object")  # noqa: TRY004  bad input
         return body
 
-    def _send_json(self, value: Any, status: int = 200) -> None:
-        self._send(status, json.dumps(value, allow_nan=False).encode(), _JSON)
-
-    def _send(self, status: int, body: bytes, media_type: str, keep: str = "no-store") -> None:
-        self.send_response(status)
+    def _send(self, answer: _Answer) -> None:
+        self.send_response(answer.status)
         headers = {
-            "Content-Type": media_type,
-            "Content-Length": len(body),
-            "Cache-Control": keep,
+            "Content-Type": answer.media_type,
+            "Content-Length": len(answer.body),
+            "Cache-Control": answer.keep,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "Cross-Origin-Resource-Policy": "same-origin",
@@ -166,4 +180,4 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, str(value))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(answer.body)

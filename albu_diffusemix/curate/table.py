@@ -70,7 +70,7 @@ class Query(NamedTuple):
 class ReviewTable:
     """Counterparts of some stores, those that were rejected among them.
 
-    Opening it reads the indexes only; classes and scores are read when they are first asked for.
+    Opening it reads the indexes only. Verdicts, classes and scores are there once `facets` was called.
 
     Args:
         stores: One, or several that are compared.
@@ -99,22 +99,24 @@ class ReviewTable:
         self._row = np.concatenate(images)
         self._starts = np.cumsum([0, *map(len, images)])
         self.prompts, self._prompt = self._coded_prompts()
-        self.read_verdicts()
+        self._verdict, self._said = np.zeros(len(self), np.int8), dict[int, list[Verdict]]()
 
     def __len__(self) -> int:
         return len(self._row)
 
-    def read_verdicts(self) -> None:
-        """Read the verdicts, also those that others wrote meanwhile."""
-        verdict, said = np.zeros(len(self), np.int8), dict[int, list[Verdict]]()
-        for number, store in enumerate(self.stores):
-            given = list(store.verdicts())
-            places = self._locate(number, [each.key for each in given], [each.variant for each in given])
-            for place, each in zip(places.tolist(), given, strict=True):
-                if place >= 0 and each.check == check_of(self.record(place)):
-                    verdict[place] = _number_of(each)
-                    said.setdefault(place, []).append(each)
-        self._verdict, self._said = verdict, said
+    def _read_verdicts(self) -> None:
+        """Read all verdicts; those that others wrote meanwhile are among them."""
+        verdicts, said = np.zeros(len(self), np.int8), dict[int, list[Verdict]]()
+        with self._lock:
+            for number, store in enumerate(self.stores):
+                given = list(store.verdicts())
+                places = self._locate(number, [each.key for each in given], [each.variant for each in given])
+                checks = self._indexes[number].arrays["rows"]["image_check"][self._row[places]].tolist()
+                for place, check, each in zip(places.tolist(), checks, given, strict=True):
+                    if place >= 0 and int(each.check, 16) == check:
+                        verdicts[place] = _number_of(each)
+                        said.setdefault(place, []).append(each)
+            self._verdict, self._said = verdicts, said
 
     def record(self, number: int) -> Record:
         """Return what the store knows of a counterpart.
@@ -209,7 +211,8 @@ class ReviewTable:
         return _VERDICTS[self._verdict[number]]
 
     def facets(self) -> dict[str, Any]:
-        """Return all classes, and each figure with its histogram."""
+        """Read verdicts, classes and scores; return all classes, and each figure with its histogram."""
+        self._read_verdicts()
         return {"labels": self._labels[0], "figures": [_histogram(name, self._figure(name)) for name in self._scores]}
 
     def _shown(self, number: int) -> dict[str, Any]:
