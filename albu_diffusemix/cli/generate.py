@@ -125,6 +125,11 @@ def add_commands(commands: Any) -> None:
         "--retry-failed", action="store_true", help="try again what failed before, and files that changed since"
     )
     generate.add_argument(
+        "--replace-rejected",
+        action="store_true",
+        help="make the next attempt of each counterpart that is rejected, from another seed",
+    )
+    generate.add_argument(
         "--changed",
         action="store_true",
         help="look at the sources that the store knows, and make again those whose pixels differ by now",
@@ -273,10 +278,12 @@ def shard(text: str) -> tuple[int, int]:
 def _describe(plan: Plan) -> list[str]:
     index, count = plan.options.shard
     shard = f", {plan.in_shard:,} in shard {index}/{count}" if count > 1 else ""
+    rejected = f" ({plan.rejected:,} rejected, which --replace-rejected makes again)" if plan.rejected else ""
+    present = f"{plan.present:,} present{rejected}"
     failed = f", {plan.failed:,} failed before (--retry-failed tries them again)" if plan.failed else ""
     lines = [
         f"Sources: {plan.found:,}{shard}",
-        f"Counterparts: {plan.wanted:,} wanted, {plan.present:,} present{failed}, {plan.pending:,} to be made",
+        f"Counterparts: {plan.wanted:,} wanted, {present}{failed}, {plan.pending:,} to be made",
     ]
     changed, looked_at, unreadable = plan.changed
     if plan.options.changed or looked_at:

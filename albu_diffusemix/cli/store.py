@@ -2,6 +2,9 @@
 
 import argparse
 import math
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from operator import length_hint
 from pathlib import Path
 from typing import Any, get_args
@@ -15,10 +18,14 @@ from albu_diffusemix.datasets import Selection, open_data
 from albu_diffusemix.doctor import Coverage, examine, summarize
 from albu_diffusemix.generate import describe_encoding, describe_size
 from albu_diffusemix.image_decoding import describe_remarks
-from albu_diffusemix.store import Recipe, Store
+from albu_diffusemix.store import Recipe, Store, Verdict
+from albu_diffusemix.store.choices import CHOICES, REJECT, last_of_each, opposite
 from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
+
+_MOST_RULES = 20
+_TORN = "its writer was killed, or writes just now"
 
 
 def add_commands(commands: Any) -> None:
@@ -32,6 +39,7 @@ def add_commands(commands: Any) -> None:
 def _add_status(commands: Any) -> None:
     status = commands.add_parser("status", help="count what a store holds, also while it is being written")
     status.add_argument("store", metavar="STORE", help=STORE)
+    status.add_argument("--choices", action="store_true", help="also what was rejected by what, and opposite verdicts")
     status.set_defaults(run=_status)
 
 
@@ -83,7 +91,31 @@ def _status(options: argparse.Namespace) -> int:
     for part in status.writing:
         counts = f"{part.images:,} images, {part.failures:,} failures of these"
         say(f"In progress: {part.part} (writer {part.writer}): {counts}")
+    if status.accepted or status.rejected or options.choices:
+        say(f"Verdicts: {status.rejected:,} rejected, {status.accepted:,} accepted")
+    say(*(f"{CHOICES}/{name} ends within a line, which is passed over: {_TORN}" for name in status.torn))
+    if options.choices:
+        say(*_describe_choices(list(store.verdicts())))
     return DONE
+
+
+def _describe_choices(verdicts: list[Verdict]) -> Iterator[str]:
+    last = last_of_each(verdicts)
+    counts = Counter((verdict.rule or "by hand", verdict.reason) for verdict in last if verdict.verdict == REJECT)
+    for (rule, reason), count in counts.most_common(_MOST_RULES):
+        yield f"{count:>9,} x rejected {rule}{f': {reason}' if reason else ''}"
+    differing = opposite(verdicts)
+    for said in differing[:_MOST_RULES]:
+        turns = ", then ".join(f"{verdict.verdict}{_by(verdict)}" for verdict in said)
+        yield f"Opposite verdicts on {said[0].key} {said[0].variant}, the last one counts: {turns}"
+    if len(differing) > _MOST_RULES:
+        yield f"Opposite verdicts on {len(differing) - _MOST_RULES:,} more"
+
+
+def _by(verdict: Verdict) -> str:
+    when = datetime.fromtimestamp(verdict.time, timezone.utc)
+    why = " ".join(filter(None, (verdict.rule, verdict.reason)))
+    return f" {when:%Y-%m-%d %H:%M}{f' ({why})' if why else ''}"
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""Exports: a store as a folder of images, or as Parquet files that Hugging Face `datasets` opens."""
+"""Exports: a store as a folder of images, or as Parquet files that Hugging Face `datasets` opens.
+
+Counterparts that are rejected are left out.
+"""
 
 import itertools
 import json
@@ -58,7 +61,7 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
 
     def write_all(table: BinaryIO) -> None:
         nonlocal count
-        for record in store.records():
+        for record in store.kept_records():
             data, ending = _image_file(store, record)
             name = f"{record.key}/{record.variant}.{ending}"
             (output / name).parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +157,7 @@ def _fields(record: Record) -> dict[str, Any]:
 
 
 def _groups(store: Store, progress: Callable[[], object]) -> Iterator[list[dict[str, Any]]]:
-    records = store.records()
+    records = store.kept_records()
     while group := list(itertools.islice(records, _ROWS_IN_GROUP)):
         filled = []
         for record in group:

@@ -144,6 +144,7 @@ def _complete(plan: Plan, reporter: Reporter) -> int:
 def _write_readme(store: Store, plan: Plan) -> None:
     status = store.status()
     failures = f" {status.failures:,} could not be made." if status.failures else ""
+    failures += f" {status.rejected:,} are rejected." if status.rejected else ""
     text = (
         f"{status.images:,} counterparts of {status.sources:,} sources, {describe_size(status.size)}.{failures} "
         f"Written by albu-diffusemix {metadata.version('albu-diffusemix')} on {datetime.now(timezone.utc):%Y-%m-%d}."

@@ -85,8 +85,7 @@ class OpenJob:
         """
         made_from = image if self.looks_again_at(source) else None
         variants = self.variants_of(source)
-        retry_failed = self.options.retry_failed
-        return find_missing(self.store, source.key, variants, retry_failed=retry_failed, made_from=made_from)
+        return find_missing(self.store, source.key, variants, self.options, made_from)
 
     def looks_again_at(self, source: SourceFile) -> bool:
         """Return whether a source may have changed since its counterparts were made, and the job is to find out.

@@ -52,6 +52,7 @@ class GenerateOptions:
             counterparts too far from their sources, or too near.
         retry_failed: Try again what failed in earlier runs, and make again sources whose files are newer than the parts
             with their counterparts, if their pixels differ.
+        replace_rejected: Make the next attempt, from another seed, of each counterpart that is rejected.
         limit: Take only that many sources of those for which something is to be made; None takes all.
         base_seed: What all seeds are derived from.
         draw: How the prompts of each source are drawn: "without_replacement", so that no prompt comes twice before all
@@ -91,6 +92,7 @@ class GenerateOptions:
     workers: int = 1
     similarity: Mapping[str, Any] | None = None
     retry_failed: bool = False
+    replace_rejected: bool = False
     limit: int | None = None
     base_seed: int | None = None
     draw: Draw | None = None

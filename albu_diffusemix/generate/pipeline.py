@@ -138,7 +138,7 @@ class Pipeline:
         self._open[prepared.key] = len(prepared.variants)
         self._remarks[prepared.key] = prepared.remarks
         for variant in prepared.variants:
-            attempt = self._attempt(prepared, variant, 0)
+            attempt = self._attempt(prepared, variant, variant.attempt)
             if prepared.image is None:
                 self._defer(attempt, prepared.reason)
             else:
@@ -251,6 +251,7 @@ class Pipeline:
 
     def _settle(self, attempt: _Attempt, encoded: _Encoded) -> None:
         prepared, variant = attempt.prepared, attempt.variant
+        before = attempt.number - variant.attempt  # attempts of this run that came to nothing
         if encoded.data:
             self._sink.put(
                 prepared.key,
@@ -262,10 +263,10 @@ class Pipeline:
                 used_prompt=encoded.used_prompt,
             )
             prompts = (variant.prompt, encoded.used_prompt) if encoded.used_prompt else ()
-            self._close(Outcome(prepared.key, variant.name, "", attempt.number, len(encoded.data), *prompts))
+            self._close(Outcome(prepared.key, variant.name, "", before, len(encoded.data), *prompts))
         elif not encoded.rejected:
             self._fail(attempt, encoded.reason)
-        elif attempt.number + 1 == ATTEMPTS:
+        elif before + 1 == ATTEMPTS:
             self._fail(attempt, f"{encoded.reason}, {ATTEMPTS} attempts", rejects=ATTEMPTS)
         else:
             self._waiting.append(self._attempt(prepared, variant, attempt.number + 1))

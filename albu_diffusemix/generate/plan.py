@@ -27,6 +27,7 @@ class ClassCounts:
         wanted: Counterparts that these are to have.
         present: Those of them that the store has.
         failed: Those that failed before and are left alone.
+        rejected: Those of the present ones that are rejected, and stay so.
 
     """
 
@@ -34,6 +35,7 @@ class ClassCounts:
     wanted: int = 0
     present: int = 0
     failed: int = 0
+    rejected: int = 0
 
     def add(self, source: Missing) -> None:
         """Count a source."""
@@ -41,6 +43,7 @@ class ClassCounts:
         self.wanted += source.total
         self.present += source.present
         self.failed += source.failed
+        self.rejected += source.rejected
 
     @property
     def together(self) -> int:
@@ -88,6 +91,11 @@ class Plan(NamedTuple):
     def options(self) -> ResolvedOptions:
         """All options of the job."""
         return self.job.options
+
+    @property
+    def rejected(self) -> int:
+        """Counterparts that are present and rejected."""
+        return sum(counts.rejected for counts in self.classes.values())
 
     @property
     def pending_each(self) -> int:

@@ -35,7 +35,7 @@ def contact_sheet(store: Store, sources: Sequence[SourceFile]) -> bytes:
         A JPEG file; empty where there is nothing to show.
 
     """
-    found = [(source, store.variants(source.key)[:_COUNTERPARTS]) for source in sources]
+    found = [(source, store.kept(store.variants(source.key))[:_COUNTERPARTS]) for source in sources]
     with reading(store.recipe.background):
         records = [_cells(source, made, store) for source, made in spread([pair for pair in found if pair[1]], _ROWS)]
     if not records:

@@ -1,5 +1,6 @@
 """Which counterparts a source is to have, and which of them the store lacks."""
 
+from functools import partial
 from typing import NamedTuple
 
 from albu_diffusemix.datasets import SourceFile
@@ -9,15 +10,26 @@ from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.generate.reports import is_temporary
 from albu_diffusemix.keys import derive_seed
 from albu_diffusemix.store import Record, Source, Store
+from albu_diffusemix.store.choices import was_rejected
 
 __all__ = ["Missing", "Variant", "find_missing", "variants_of"]
 
+_MOST_ATTEMPTS = 1000  # that anybody rejects of one counterpart
+
 
 class Variant(NamedTuple):
-    """One counterpart of a source: its name among them, and the effect, with the class in it."""
+    """One counterpart of a source.
+
+    Attributes:
+        name: Its name among them.
+        prompt: The effect, with the class in it.
+        attempt: How many attempts at it are over, because their counterparts were rejected.
+
+    """
 
     name: str
     prompt: str
+    attempt: int = 0
 
 
 class Missing(NamedTuple):
@@ -27,12 +39,14 @@ class Missing(NamedTuple):
         variants: To be made.
         present: How many are there.
         failed: How many failed before and are to be left alone.
+        rejected: How many of those that are there are rejected, and stay so.
 
     """
 
     variants: list[Variant]
     present: int
     failed: int
+    rejected: int = 0
 
     @property
     def total(self) -> int:
@@ -70,26 +84,41 @@ def variants_of(source: SourceFile, options: ResolvedOptions) -> list[Variant]:
 
 
 def find_missing(
-    store: Store | None, key: str, variants: list[Variant], *, retry_failed: bool, made_from: Source | None = None
+    store: Store | None, key: str, variants: list[Variant], options: ResolvedOptions, made_from: Source | None = None
 ) -> Missing:
     """Compare a source's variants with the store. What has an image is present; no counter is kept anywhere.
 
     What failed for a reason that says nothing of the source is missing, not failed. So is all that was made from
-    another image than `made_from`, where that is given, also what the store has beyond these variants.
+    another image than `made_from`, where that is given, and with `replace_rejected` all that is rejected, also what the
+    store has beyond these variants.
     """
     if store is None:
         return Missing(variants, 0, 0)
-    stored = store.variants(key)
-    present = {record.variant for record in stored if made_from in (None, record.source)}
+    stored = {record.variant: record for record in store.variants(key)}
+    present = {name for name, record in stored.items() if made_from in (None, record.source)}
+    rejected = {name for name in present if store.is_rejected(stored[name])}
+    if options.replace_rejected:
+        present, rejected = present - rejected, set()
     asked = {variant.name for variant in variants}
-    beyond = [Variant(record.variant, record.prompt) for record in stored if record.variant not in asked | present]
+    beyond = [Variant(name, record.prompt) for name, record in stored.items() if name not in asked | present]
     variants = [*variants, *beyond]
     absent = [variant for variant in variants if variant.name not in present]
-    if retry_failed:
-        return Missing(absent, len(variants) - len(absent), 0)
-    untried = [variant for variant in absent if _may_be_tried(store.find(key, variant.name), made_from)]
-    return Missing(untried, len(variants) - len(absent), len(absent) - len(untried))
+    last = {variant.name: stored.get(variant.name) or store.find(key, variant.name) for variant in absent}
+    tried = [variant for variant in absent if _may_be_tried(last[variant.name], options, made_from)]
+    numbered = [_numbered(variant, last[variant.name], options, made_from) for variant in tried]
+    return Missing(numbered, len(variants) - len(absent), len(absent) - len(tried), len(rejected & asked))
 
 
-def _may_be_tried(last: Record | None, made_from: Source | None) -> bool:
-    return last is None or made_from not in (None, last.source) or is_temporary(last.reason)
+def _may_be_tried(last: Record | None, options: ResolvedOptions, made_from: Source | None) -> bool:
+    if last is None or not last.failed or options.retry_failed or made_from not in (None, last.source):
+        return True
+    return is_temporary(last.reason) or (options.replace_rejected and was_rejected(last))
+
+
+def _numbered(variant: Variant, last: Record | None, options: ResolvedOptions, made_from: Source | None) -> Variant:
+    """Begin after the attempt that was rejected: its seed tells which it was. What was made otherwise begins at 0."""
+    if last is None or made_from not in (None, last.source) or (last.failed and not was_rejected(last)):
+        return variant
+    seed = partial(derive_seed, options.base_seed, last.key, variant.prompt, variant.name)
+    attempt = next((number for number in range(_MOST_ATTEMPTS) if seed(number) == last.seed), -1)
+    return variant._replace(attempt=attempt + 1)

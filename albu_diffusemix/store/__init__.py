@@ -290,6 +290,10 @@ class Store:
         """Yield all counterparts in the order of their bytes on disk, for an export."""
         return (record for record in self._now.catalog.records() if not record.failed)
 
+    def kept_records(self) -> Iterator[Record]:
+        """Yield the counterparts that are not rejected, in the order of their bytes on disk."""
+        return (record for record in self.records() if not self.is_rejected(record))
+
     def whole_index(self) -> Index:
         """Return one index of all images and failures, compared with its check, for what goes through columns.
 

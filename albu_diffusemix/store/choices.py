@@ -7,7 +7,6 @@ Verdicts are ordered by time, then by file, then by line; of one image the last 
 """
 
 import json
-import math
 import os
 import re
 import secrets
@@ -29,15 +28,19 @@ __all__ = [
     "ACCEPT",
     "CHOICES",
     "REJECT",
+    "REJECTED",
     "UNDO",
     "ChoicesFile",
     "ReadLines",
     "Verdict",
     "check_of",
     "choices_files",
+    "last_of_each",
+    "opposite",
     "read_lines",
     "read_verdicts",
     "settled",
+    "was_rejected",
 ]
 
 CHOICES = "choices"
@@ -45,10 +48,14 @@ CHOICES = "choices"
 
 ACCEPT, REJECT = "accept", "reject"
 
+REJECTED = "rejected"
+"""How the reason begins of a failure that takes the place of a rejected image in a copy of its store."""
+
 UNDO = "undo"
 """The rule of an acceptance that only takes back a rejection."""
 
 _CHECK = re.compile(r"[0-9a-f]{16}")
+_END_OF_TIME = 253_402_300_800  # the year 10000
 _TEXTS = ("key", "variant", "verdict", "reason", "rule", "check")
 
 
@@ -98,6 +105,11 @@ class ReadLines(NamedTuple):
 def check_of(record: Record) -> str:
     """Return the check of an image as verdicts and records in parts have it: 16 hexadecimal digits."""
     return f"{record.location.check:016x}"
+
+
+def was_rejected(record: Record) -> bool:
+    """Tell whether a failure stands for an image that was rejected, and left out of a copy of its store."""
+    return record.failed and record.reason.startswith(REJECTED)
 
 
 def settled(verdict: Verdict, find: Callable[[str, str], Record | None], now: float) -> Verdict:
@@ -236,6 +248,33 @@ def read_verdicts(root: Path) -> Iterator[Verdict]:
     return (verdict for *_, verdict in sorted(found, key=lambda each: each[:3]))
 
 
+def last_of_each(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the last verdict on each image.
+
+    Args:
+        verdicts: In their order.
+
+    """
+    return list({(verdict.key, verdict.variant, verdict.check): verdict for verdict in verdicts}.values())
+
+
+def opposite(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Return the verdicts on each image on which they differ; what was taken back does not count.
+
+    Args:
+        verdicts: In their order.
+
+    """
+    on_image: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        image = (verdict.key, verdict.variant, verdict.check)
+        if verdict.rule == UNDO:
+            on_image.pop(image, None)
+        else:
+            on_image.setdefault(image, []).append(verdict)
+    return [said for said in on_image.values() if len({verdict.verdict for verdict in said}) > 1]
+
+
 def _parse(line: bytes) -> Verdict:
     fields: Any = parse_json(line)
     if not isinstance(fields, dict):
@@ -252,5 +291,5 @@ def _parse(line: bytes) -> Verdict:
 def _has_all(fields: dict[str, Any]) -> bool:
     when = fields.get("time")
     return all(isinstance(fields.get(name), str) for name in _TEXTS) and (
-        isinstance(when, int | float) and not isinstance(when, bool) and math.isfinite(when)
+        isinstance(when, int | float) and not isinstance(when, bool) and 0 <= when < _END_OF_TIME
     )

@@ -16,9 +16,9 @@ class Contents(NamedTuple):
     """What the parts of a store hold.
 
     Attributes:
-        prompts: How many counterparts each prompt has, the most first.
+        prompts: How many counterparts each prompt has, the most first; those that are rejected do not count.
         encodings: Endings of the image files, such as "jpg".
-        images: How many counterparts each part has, with 0 for a part of failures alone.
+        images: How many of these each part has, with 0 for a part of failures alone.
 
     """
 
@@ -38,6 +38,9 @@ def look_through(store: Store) -> Contents:
     images: Counter[str] = Counter({failure.location.part: 0 for failure in store.failures()})
     encodings: set[str] = set()
     for record in store.records():
+        images[record.location.part] += 0  # also a part of which all is rejected is given
+        if store.is_rejected(record):
+            continue
         prompts[record.prompt] += 1
         images[record.location.part] += 1
         encodings.add(record.encoding)

@@ -36,8 +36,8 @@ class Match(NamedTuple):
 
     Attributes:
         records: The counterparts, ordered by key and variant.
-        missing: Where there are no records: whether the store has none for that image and prompt. Otherwise it has, but
-            they were made from other pixels.
+        missing: Where there are no records: whether the store has none for that image and prompt, or all of them are
+            rejected. Otherwise it has some, but they were made from other pixels.
 
     """
 
@@ -71,7 +71,7 @@ def find(
     on_mismatch: Mismatch = "error",
     variant: str | None = None,
 ) -> Match:
-    """Look up an image: by its key, or by its pixels where it has no key.
+    """Look up an image: by its key, or by its pixels where it has no key. What is rejected is not found.
 
     Args:
         store: Where to look.
@@ -86,7 +86,7 @@ def find(
         StoreError: The key is not valid, or the store is damaged.
 
     """
-    records = _wanted(_records(store, image, key), prompt, variant)
+    records = store.kept(_wanted(_records(store, image, key), prompt, variant))
     if key is None or not records:
         return Match(records, missing=not records)
     fitting = _same(records, image)
@@ -115,9 +115,12 @@ class Explainer:
 
         """
         records = _records(self._store, image, key)
+        wanted = _wanted(records, prompt, variant)
+        if wanted and not self._store.kept(wanted):
+            return _rejected(wanted)
         if records and not _wanted(records, prompt, None):
             return _other_prompts(records, prompt)
-        if records and not _wanted(records, prompt, variant):
+        if records and not wanted:
             return _other_variants(records, variant)
         if records:
             by_pixels = self._store.variants_by_pixels(Source.of(image).pixels)
@@ -222,6 +225,14 @@ def _same(records: list[Record], image: Pixels) -> list[Record]:
 def _is_misaligned(image: Pixels, source: Source) -> bool:
     """Return whether a counterpart of this source is misaligned, as far as that shows without the source."""
     return is_sideways(image, source) or change_of(image, source) is not None
+
+
+def _rejected(records: list[Record]) -> Cause:
+    return Cause(
+        "its counterparts are rejected",
+        ", ".join(repr(record.variant) for record in records),
+        "`albu-diffusemix reject --undo` brings them back, generate --replace-rejected makes others in their place",
+    )
 
 
 def _changed(change: Change) -> Cause:
