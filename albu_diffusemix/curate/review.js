@@ -72,6 +72,7 @@ function counted() {
 
 async function show(first = 0, place = 0) {
   const number = ++asked;
+  cards.setAttribute("aria-busy", "true");
   try {
     const answer = await rowsAt(wanted(), first);
     if (number !== asked) return;
@@ -82,6 +83,7 @@ async function show(first = 0, place = 0) {
     tell();
     select(place < 0 ? shown.length - 1 : place, place !== 0);
   } catch (error) { say(`Error: ${error.message}`); }
+  if (number === asked) cards.removeAttribute("aria-busy");
 }
 
 function tell() {

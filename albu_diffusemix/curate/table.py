@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ Scores = Callable[[Store], Any]
 
 _VERDICTS = ("", ACCEPT, REJECT)
 _BARS = 40
+_AT_ONCE = 1 << 16
 
 
 class Query(NamedTuple):
@@ -196,11 +197,13 @@ class ReviewTable:
         """
         numbers = self.find(query)
         groups = self._groups[numbers] if query.group else np.arange(len(numbers))
-        _, first = np.unique(groups, return_index=True)
-        units = groups[np.sort(first)]
+        first = np.zeros(len(self) + 1, np.int64)
+        first[groups[::-1]] = np.arange(len(groups))[::-1]  # of several the last assignment counts: the first place
+        units = groups[first[groups] == np.arange(len(groups))]
         wanted = units[start : None if count is None else start + count]
         rows: dict[int, list[dict[str, Any]]] = {unit: [] for unit in wanted.tolist()}
-        for place in np.flatnonzero(np.isin(groups, wanted)).tolist():
+        places = np.flatnonzero(np.isin(groups, wanted)) if query.group else wanted
+        for place in places.tolist():
             rows[int(groups[place])].append(self._shown(int(numbers[place])))
         verdicts = np.bincount(self._verdict, minlength=len(_VERDICTS)).tolist()
         counts = {"total": len(self), "accepted": verdicts[1], "rejected": verdicts[2]}
@@ -237,20 +240,21 @@ class ReviewTable:
     def _coded_prompts(self) -> tuple[list[str], NDArray[np.int32]]:
         """Return the prompts, and the number of each counterpart's among them."""
         columns = [index.arrays["rows"]["prompt"][rows] for index, rows in self._by_store()]
-        used = [np.unique(column) for column in columns]
+        used = [np.flatnonzero(np.bincount(column)) for column in columns]
         each = [[texts[number] for number in numbers] for texts, numbers in zip(self._texts, used, strict=True)]
         prompts = sorted(set().union(*each))
-        codes = [np.searchsorted(prompts, names) if names else np.empty(0, int) for names in each]
-        coded = [code[np.searchsorted(*pair)] for code, *pair in zip(codes, used, columns, strict=True)]
-        return prompts, np.concatenate(coded).astype(np.int32)
+        codes = [np.zeros(len(texts), np.int32) for texts in self._texts]
+        for code, numbers, names in zip(codes, used, each, strict=True):
+            code[numbers] = [prompts.index(name) for name in names]
+        return prompts, np.concatenate([code[column] for code, column in zip(codes, columns, strict=True)])
 
     @functools.cached_property
     def _order(self) -> Numbers:
-        rows = [index.arrays["rows"] for index in self._indexes]
-        columns = [np.concatenate([each[name] for each in rows]) for name in ("offset", "part", "encoding")]
-        offset, part, encoding = columns
-        images = encoding != 0
-        return np.lexsort((offset[images], part[images], self._store))
+        places = []
+        for start, (index, rows) in zip(self._starts.tolist(), self._by_store(), strict=False):
+            part, offset = (index.arrays["rows"][name][rows].astype(np.uint64) for name in ("part", "offset"))
+            places.append(start + np.argsort((part << np.uint64(40)) + offset))  # a part has less than 2^40 bytes
+        return np.concatenate(places)
 
     @functools.cached_property
     def _groups(self) -> Numbers:
@@ -262,18 +266,16 @@ class ReviewTable:
     def _labels(self) -> tuple[list[str], NDArray[np.int32]]:
         """The classes, and the number of each counterpart's among them."""
         codes: dict[str, int] = {}
-        column = np.empty(len(self), np.int32)
-        for number in range(len(self)):
-            label = self._label_of(self.record(number).key)
-            column[number] = codes.setdefault(label, len(codes))
+        found = (codes.setdefault(self._label_of(key), len(codes)) for key in self._keys())
+        column = np.fromiter(found, np.int32, len(self))
         names = sorted(codes)
         places = np.empty(len(names), np.int32)
         places[[codes[name] for name in names]] = np.arange(len(names))
         return names, places[column]
 
     @functools.cached_property
-    def _scores(self) -> dict[str, NDArray[np.float32]]:
-        figures: dict[str, NDArray[np.float32]] = {}
+    def _scores(self) -> dict[str, NDArray[np.float64]]:
+        figures: dict[str, NDArray[np.float64]] = {}
         read_scores = self._read_scores or (lambda _: None)
         for number, table in enumerate(map(read_scores, self.stores)):
             if table is None:
@@ -281,11 +283,19 @@ class ReviewTable:
             places = self._locate(number, table["key"].to_pylist(), table["variant"].to_pylist())
             there = places >= 0
             for name in table.column_names[2:]:
-                column = figures.setdefault(name, np.full(len(self), np.nan, np.float32))
-                column[places[there]] = np.asarray(table[name].to_numpy(), np.float32)[there]
+                column = figures.setdefault(name, np.full(len(self), np.nan, np.float64))
+                column[places[there]] = np.asarray(table[name].to_numpy(), np.float64)[there]
         return figures
 
-    def _figure(self, name: str) -> NDArray[np.float32]:
+    def _keys(self) -> Iterator[str]:
+        """Yield the key of each counterpart, in the order of their numbers."""
+        for index, rows in self._by_store():
+            texts = index.arrays["keys"].data
+            for some in np.array_split(rows, len(rows) // _AT_ONCE + 1):
+                starts, lengths = (index.arrays["rows"][name][some].tolist() for name in ("key_at", "key_length"))
+                yield from (str(texts[at : at + length], "utf-8") for at, length in zip(starts, lengths, strict=True))
+
+    def _figure(self, name: str) -> NDArray[np.float64]:
         if name not in self._scores:
             raise ValueError(unknown("figure", name, list(self._scores)))
         return self._scores[name]
@@ -329,7 +339,7 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _histogram(name: str, scores: NDArray[np.float32]) -> dict[str, Any]:
+def _histogram(name: str, scores: NDArray[np.float64]) -> dict[str, Any]:
     known = scores[np.isfinite(scores)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     counts, _ = np.histogram(known, _BARS, (low, high if high > low else low + 1))
