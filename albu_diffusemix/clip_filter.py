@@ -3,8 +3,9 @@
 Nothing uses it unless asked to; it needs torch and transformers, and the weights of a CLIP model.
 """
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.text import in_one_line
 
-__all__ = ["SimilarityFilter"]
+__all__ = ["SimilarityFilter", "load_model"]
 
 
 class SimilarityFilter:
@@ -127,19 +128,8 @@ class SimilarityFilter:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            import transformers  # noqa: PLC0415  seconds, and optional
-
-            from albu_diffusemix.backends.torch_devices import choose_device  # noqa: PLC0415  imports torch
-
-            device = choose_device(self._device)
-            source = self._source()
-            options = {} if source != self.model_id else {"revision": self._revision}
-            image_processors: Any = transformers.AutoImageProcessor
-            try:
-                model = transformers.AutoModel.from_pretrained(source, **options).eval().to(device)
-                processor = image_processors.from_pretrained(source, backend="pil", **options)
-            except (OSError, ValueError) as error:
-                raise ValueError(self._how_to_get(in_one_line(error))) from error
+            source = (self.model_id, self._revision, self._device)
+            model, processor, _ = load_model(*source, local_files_only=self._local_files_only)
             if not hasattr(model, "get_image_features"):
                 raise ValueError(
                     f"model {self.model_id!r} ({type(model).__name__}) embeds no images: give a CLIP model"
@@ -147,19 +137,77 @@ class SimilarityFilter:
             self._loaded = (model, processor)
         return self._loaded
 
-    def _source(self) -> str:
-        """Return the model's folder or, where the Hub may be asked, its id."""
-        if Path(self.model_id).is_dir() or not self._local_files_only:
-            return self.model_id
-        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  optional
 
-        config = try_to_load_from_cache(self.model_id, "config.json", revision=self._revision)
-        if isinstance(config, str):
-            return str(Path(config).parent)
-        raise ValueError(self._how_to_get("it is not in the Hub's cache, and local_files_only forbids to download it"))
+def load_model(
+    model_id: str,
+    revision: str | None = None,
+    device: str = "auto",
+    kind: str = "AutoModel",
+    *,
+    local_files_only: bool = False,
+) -> tuple[Any, Any, list[str]]:
+    """Load a model that looks at images, and what prepares images for it.
 
-    def _how_to_get(self, reason: str) -> str:
-        return (
-            f"model {self.model_id!r} cannot be loaded: {reason.rstrip('.')}. With a network, run once: "
-            f"hf download {self.model_id}; or give the path of its folder as model_id"
-        )
+    Args:
+        model_id: A folder or an id on the Hugging Face Hub.
+        revision: Branch, tag or commit on the Hub. Default: None, the main branch.
+        device: As for `SimilarityFilter`.
+        kind: The class of transformers that loads it. Default: "AutoModel".
+        local_files_only: Never ask the Hub. Default: False.
+
+    Returns:
+        The model, its image processor, and the names of the weights that the files lack: these are random.
+
+    Raises:
+        ValueError: It cannot be loaded.
+
+    """
+    import transformers  # noqa: PLC0415  seconds, and optional
+
+    from albu_diffusemix.backends.torch_devices import choose_device  # noqa: PLC0415  imports torch
+
+    chosen = choose_device(device)
+    source = _source(model_id, revision) if local_files_only else model_id
+    options = {} if source != model_id else {"revision": revision}
+    image_processors: Any = transformers.AutoImageProcessor
+    try:
+        with _quiet(transformers.utils.logging):
+            model, found = getattr(transformers, kind).from_pretrained(source, output_loading_info=True, **options)
+            processor = image_processors.from_pretrained(source, backend="pil", **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(_how_to_get(model_id, in_one_line(error))) from error
+    return model.eval().to(chosen), processor, sorted(found["missing_keys"])
+
+
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Keep bars and reports of the loading off the terminal: what is wrong is an error or in the answer."""
+    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def _source(model_id: str, revision: str | None) -> str:
+    """Return the model's folder, one in the Hub's cache among others."""
+    if Path(model_id).is_dir():
+        return model_id
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  optional
+
+    config = try_to_load_from_cache(model_id, "config.json", revision=revision)
+    if isinstance(config, str):
+        return str(Path(config).parent)
+    reason = "it is not in the Hub's cache, and local_files_only forbids to download it"
+    raise ValueError(_how_to_get(model_id, reason))
+
+
+def _how_to_get(model_id: str, reason: str) -> str:
+    return (
+        f"model {model_id!r} cannot be loaded: {reason.rstrip('.')}. With a network, run once: "
+        f"hf download {model_id}; or give the path of its folder as model_id"
+    )

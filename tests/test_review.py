@@ -348,6 +348,16 @@ def test_the_command_writes_a_page(store, folder, tmp_path, capsys):
     assert len(data_in(output.read_text())["rows"]) == 6
 
 
+def test_the_page_has_what_was_measured_by_score(store, folder, tmp_path):
+    assert main(["score", str(store.path), str(folder), "--with", "pixels"]) == 0
+    assert main(["review", str(store.path), str(folder), "-o", str(tmp_path / "page.html")]) == 0
+    data = data_in((tmp_path / "page.html").read_text())
+    names = [figure["name"] for figure in data["figures"]]
+    assert names
+    assert all(name.startswith("pixels_") for name in names)
+    assert all(None not in row["scores"] for row in data["rows"])
+
+
 def test_sources_that_are_missing_are_named_and_the_page_is_written(store, folder, tmp_path, capsys):
     (tmp_path / "empty" / "cat").mkdir(parents=True)
     name = next(path for path in folder.rglob("*.png") if path.parent.name == "cat")

@@ -117,6 +117,12 @@ def save_clip(folder: Path) -> Path:
     return save_image_processor(folder)
 
 
+def save_tokenizer(folder: Path) -> Path:
+    """What turns text into tokens for CLIP."""
+    _tokenizer().save_pretrained(folder)
+    return folder
+
+
 def save_image_processor(folder: Path) -> Path:
     """What CLIP sees of an image."""
     _image_processor().save_pretrained(folder)

@@ -10,9 +10,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from albu_diffusemix.bake.mask_files import encode_mask, read_mask
 from albu_diffusemix.bake.names import stem_of
 from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.datasets.mask_files import encode_mask, read_mask
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import Image
 from albu_diffusemix.image_headers import orientation

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from albu_diffusemix.cli import bake, choices, compare, exchange, generate, hub, onnx, pictures, review, store
+from albu_diffusemix.cli import bake, choices, compare, curate, exchange, generate, hub, onnx, pictures, review, store
 from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
 from albu_diffusemix.cli.versions import ShowVersions
 from albu_diffusemix.import_paths import leave_out_working_directory
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     bake.add_commands(commands)
     exchange.add_commands(commands)
     hub.add_commands(commands)
+    curate.add_commands(commands)
     compare.add_commands(commands)
     onnx.add_commands(commands)
     store.add_commands(commands)

@@ -9,8 +9,10 @@ from tqdm import tqdm
 
 from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, positive, say
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
+from albu_diffusemix.curate import read_scores
 from albu_diffusemix.curate.page import write_page
 from albu_diffusemix.curate.pictures import Sources
+from albu_diffusemix.curate.score_files import SCORES
 from albu_diffusemix.curate.server import ReviewServer
 from albu_diffusemix.curate.table import ReviewTable
 from albu_diffusemix.store import Store
@@ -51,8 +53,13 @@ def _port(text: str) -> int:
 def _review(options: argparse.Namespace) -> int:
     stores, data = _stores_and_data(options.stores)
     sources = Sources(data, stores[0].path, columns_of(options))
-    table = ReviewTable(stores, sources.label)
+    table = ReviewTable(stores, sources.label, _scores)
     return _serve(table, sources, options.port) if options.serve else _write(table, sources, options)
+
+
+def _scores(store: Store) -> Any:
+    """Return the scores of a store; those without any need no pyarrow."""
+    return read_scores(store) if (store.path / SCORES).is_dir() else None
 
 
 def _stores_and_data(given: list[str]) -> tuple[list[Store], str | None]:

@@ -24,7 +24,7 @@ from albu_diffusemix.datasets.opened import keep_open
 from albu_diffusemix.functional import check_image, to_rgb
 from albu_diffusemix.import_paths import import_asked_for
 
-__all__ = ["ObjectDataset", "ObjectItem", "import_dataset"]
+__all__ = ["ObjectDataset", "ObjectItem", "import_attribute", "import_dataset"]
 
 
 class ObjectItem:
@@ -179,6 +179,22 @@ class ObjectDataset:
         return listed
 
 
+def import_attribute(name: str) -> Any:
+    """Import what `module:attribute` names.
+
+    Raises:
+        ValueError: There is no such module or attribute.
+
+    """
+    module_name, _, attribute = name.partition(":")
+    module = import_asked_for(module_name)
+    if not hasattr(module, attribute):
+        close = difflib.get_close_matches(attribute, vars(module), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"module {module.__name__!r} has no {attribute!r}{hint}")
+    return getattr(module, attribute)
+
+
 def import_dataset(name: str) -> ObjectDataset:
     """Import a data set `module:attribute`, or call what gives one.
 
@@ -186,8 +202,7 @@ def import_dataset(name: str) -> ObjectDataset:
         ValueError: There is no such module or attribute, the call fails, or the result is not a data set.
 
     """
-    module, _, attribute = name.partition(":")
-    found = _attribute(import_asked_for(module), attribute)
+    found = import_attribute(name)
     is_data = hasattr(found, "__getitem__") or hasattr(found, "__iter__")
     if isinstance(found, type) or (callable(found) and not is_data):
         try:
@@ -224,11 +239,3 @@ def _label_of(value: Any) -> str | None:
 def _class_name(target: Any, names: Any) -> str:
     known = isinstance(target, int | np.integer) and names is not None and 0 <= target < len(names)
     return str(names[target] if known else target)
-
-
-def _attribute(module: Any, name: str) -> Any:
-    if not hasattr(module, name):
-        close = difflib.get_close_matches(name, vars(module), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"module {module.__name__!r} has no {name!r}{hint}")
-    return getattr(module, name)

@@ -1,4 +1,4 @@
-"""Files that say something of each class, in YAML: its prompts, or its name in prompts."""
+"""Files that say something of each class, in YAML: its prompts, its name in prompts, or its outputs of a classifier."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import yaml
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
 
-__all__ = ["DEFAULT", "read_class_names", "read_prompts_by_class"]
+__all__ = ["DEFAULT", "read_class_names", "read_label_map", "read_prompts_by_class"]
 
 DEFAULT = "default"
 """What stands in the place of a label before the prompts of all other classes."""
@@ -24,7 +24,18 @@ def read_prompts_by_class(path: Path) -> dict[str, tuple[str, ...]]:
 
     """
     example = "rose: [sunset, snowy]"
-    return {label: _prompts(where, node) for label, where, node in _entries(path, example)}
+    return {label: _texts(where, node, "prompt") for label, where, node in _entries(path, example)}
+
+
+def read_label_map(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read labels with the outputs of a classifier that stand for them, each one or a list.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is not such a file; the message says the line.
+
+    """
+    return {label: _texts(where, node, "output") for label, where, node in _entries(path, "daisy: [daisy, oxeye]")}
 
 
 def read_class_names(path: Path) -> dict[str, str]:
@@ -65,12 +76,12 @@ def _root(path: Path) -> yaml.Node | None:
         raise ValueError(f"{str(path)!r} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _prompts(where: str, node: yaml.Node) -> tuple[str, ...]:
+def _texts(where: str, node: yaml.Node, one: str) -> tuple[str, ...]:
     if not isinstance(node, yaml.SequenceNode):
-        return (_text(where, node, "one prompt or a list of them"),)
+        return (_text(where, node, f"one {one} or a list of them"),)
     if not node.value:
-        raise ValueError(f"{where}: there are no prompts; give one, or leave the label out")
-    return tuple(_text(where, prompt, "text") for prompt in node.value)
+        raise ValueError(f"{where}: there are no {one}s; give one, or leave the label out")
+    return tuple(_text(where, text, "text") for text in node.value)
 
 
 def _text(where: str, node: yaml.Node, wanted: str) -> str:

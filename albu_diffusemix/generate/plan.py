@@ -15,7 +15,7 @@ from albu_diffusemix.generate.sheet import SHOWN
 from albu_diffusemix.generate.variants import Missing
 from albu_diffusemix.keys import hash_key
 
-__all__ = ["ClassCounts", "Plan", "compare"]
+__all__ = ["ClassCounts", "Plan", "belongs", "compare"]
 
 
 @dataclass
@@ -110,7 +110,7 @@ def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection
         ValueError: A source has other prompts of its own now than those that its counterparts were made from.
 
     """
-    in_shard = [source for source in everything if _belongs(source.key, job.options.shard)]
+    in_shard = [source for source in everything if belongs(source.key, job.options.shard)]
     changed = find_changed(job, in_shard)
     left: list[SourceFile] = []
     expected: list[SourceFile] = []
@@ -133,7 +133,8 @@ def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection
     return Plan(job, left, *counts, shown, expected, dict(classes), labels, selection, changed)
 
 
-def _belongs(key: str, shard: tuple[int, int]) -> bool:
+def belongs(key: str, shard: tuple[int, int]) -> bool:
+    """Return whether a key is in a share of the work, `(index, count)`."""
     index, count = shard
     return count == 1 or int.from_bytes(hash_key(key), "big") % count == index
 

@@ -13,7 +13,7 @@ from albu_diffusemix.image_decoding import reading
 from albu_diffusemix.store import Record, Store
 from albu_diffusemix.store.raw_images import ENCODING as RAW
 
-__all__ = ["SHOWN", "contact_sheet"]
+__all__ = ["SHOWN", "contact_sheet", "decode_record"]
 
 SHOWN = 30
 """Sources to choose from for a contact sheet, since not each has counterparts yet."""
@@ -45,7 +45,7 @@ def contact_sheet(store: Store, sources: Sequence[SourceFile]) -> bytes:
 
 
 def _cells(source: SourceFile, made: Sequence[Record], store: Store) -> list[Cell]:
-    counterparts = [Cell(_read(partial(_decode, store, record)), record.prompt) for record in made]
+    counterparts = [Cell(_read(partial(decode_record, store, record)), record.prompt) for record in made]
     return [Cell(_read(source.read), source.key), *counterparts]
 
 
@@ -56,7 +56,13 @@ def _read(read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
         return None
 
 
-def _decode(store: Store, record: Record) -> NDArray[np.uint8]:
+def decode_record(store: Store, record: Record) -> NDArray[np.uint8]:
+    """Return a whole counterpart, (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: It cannot be read or decoded.
+
+    """
     if record.encoding == RAW:
         return store.read_box(record, lambda height, width: (0, 0, width, height))
     data = np.frombuffer(store.read(record), np.uint8)

@@ -1,0 +1,210 @@
+"""Figures on disk: Parquet files that are never changed, of which the last one that has a counterpart counts."""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from albu_diffusemix.atomic_files import write_atomically
+from albu_diffusemix.curate.scorers import Figures, Scorer
+from albu_diffusemix.store import Record, Store, StoreError
+from albu_diffusemix.store.files import explained
+from albu_diffusemix.store.locks import EXCLUSIVE, try_lock
+from albu_diffusemix.text import in_one_line
+
+__all__ = ["ScoreWriter", "read_counterparts", "read_scores", "scored"]
+
+SCORES = "scores"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_ID = ["key", "variant", "check"]
+
+
+class ScoreWriter:
+    """Writes the figures of one share of the work, and is alone with it.
+
+    Args:
+        store: Whose counterparts are scored.
+        name: What the figures' names begin with.
+        scorer: Who gives them.
+        shard: Index and count.
+
+    """
+
+    def __init__(self, store: Store, name: str, scorer: Scorer, shard: tuple[int, int]) -> None:
+        self._folder = store.path / SCORES / check_scorer_name(name)
+        self._name = name
+        self._scorer = scorer
+        self._shard = f"{shard[0]}of{shard[1]}"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Refuse another process that scores the same share, within the block."""
+        with explained("write in", self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._folder / f"{self._shard}.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            if try_lock(handle, EXCLUSIVE) == "alive":
+                raise StoreError(f"another process scores share {self._shard} of {self._name}: wait until it has ended")
+            yield
+        finally:
+            os.close(handle)
+
+    def write(self, rows: Sequence[tuple[Record, str | None, Figures]]) -> None:
+        """Write a file of figures, if there are any; each row has the counterpart, its label and the figures.
+
+        Raises:
+            StoreError: It cannot be written.
+
+        """
+        if not rows:
+            return
+        pa, parquet = _pyarrow()
+        columns = {
+            "key": pa.array([record.key for record, _, _ in rows], pa.string()),
+            "variant": pa.array([record.variant for record, _, _ in rows], pa.string()),
+            "check": pa.array([record.location.check for record, _, _ in rows], pa.uint64()),
+            "label": pa.array([label for _, label, _ in rows], pa.string()),
+        }
+        for place, (figure, kind) in enumerate(self._scorer.figures.items()):
+            values = [figures[place] for _, _, figures in rows]
+            columns[f"{self._name}_{figure}"] = pa.array(values, getattr(pa, kind)(), from_pandas=True)  # NaN: none
+        about = {"scorer": self._name, "fingerprint": self._scorer.fingerprint, "time": repr(time.time())}
+        table = pa.table(columns).replace_schema_metadata(about)
+        numbers = [int(path.stem.rpartition("-")[2]) for path in self._folder.glob(f"{self._shard}-*.parquet")]
+        path = self._folder / f"{self._shard}-{max(numbers, default=-1) + 1:05d}.parquet"
+        with explained("write", path):
+            write_atomically(path, lambda file: parquet.write_table(table, file))
+
+
+def check_scorer_name(name: str) -> str:
+    """Return what the figures' names begin with, if it can stand in an expression.
+
+    Raises:
+        ValueError: It cannot.
+
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"--name {name!r}: give 1 to 40 of a-z 0-9 _, the first a letter")
+    return name
+
+
+def scored(store: Store, name: str, fingerprint: str) -> set[tuple[str, str, int]]:
+    """Return key, variant and check of the counterparts that a scorer with these settings has scored.
+
+    Raises:
+        StoreError: A file is damaged.
+
+    """
+    files = [file for file in _files(store.path / SCORES / name) if file.fingerprint == fingerprint]
+    tables = [_read(file.path, _ID) for file in files]
+    return {row for table in tables for row in zip(*(table[column].to_pylist() for column in _ID), strict=True)}
+
+
+def read_scores(store: Store) -> Any:
+    """Return a pyarrow.Table of all counterparts with their figures, null where there is none.
+
+    Of each scorer the settings that were used last count, and of its files the last one; figures of an image that was
+    made again since do not count.
+
+    Returns:
+        key, variant, and a column for each figure, such as clip_image, in the order of keys and variants.
+
+    Raises:
+        StoreError: The store or a file of figures cannot be read, or pyarrow is not installed.
+
+    """
+    return read_counterparts(store).drop_columns(["prompt", "label", "check"])
+
+
+def read_counterparts(store: Store) -> Any:
+    """Return a pyarrow.Table of all counterparts with what is known of each.
+
+    Returns:
+        key, variant, prompt, label, check and a column for each figure, in the order of keys and variants. The label is
+        that which the data set gave when it was scored, or else the first folder of the key.
+
+    Raises:
+        StoreError: As `read_scores`.
+
+    """
+    pa, _ = _pyarrow()
+    from pyarrow import compute  # noqa: PLC0415  seconds, and optional
+
+    records = list(store.records())
+    folders = [folder if slash else None for folder, slash, _ in (record.key.partition("/") for record in records)]
+    columns = {name: [getattr(record, name) for record in records] for name in ("key", "variant", "prompt")}
+    checks = pa.array([record.location.check for record in records], pa.uint64())
+    schema = {**{name: pa.array(values, pa.string()) for name, values in columns.items()}, "check": checks}
+    table, labels = pa.table(schema), []
+    for folder in sorted(store.path.glob(f"{SCORES}/*/")):
+        figures = _figures(folder, pa)
+        if figures is not None:
+            label = f"label of {folder.name}"
+            labels.append(label)
+            table = table.join(figures.rename_columns({"label": label}), _ID, join_type="left outer")
+    table = table.sort_by([("key", "ascending"), ("variant", "ascending")])
+    by_folder = dict(zip(columns["key"], folders, strict=True))
+    guessed = pa.array([by_folder[key] for key in table["key"].to_pylist()], pa.string())
+    label = compute.coalesce(*(table[name] for name in labels), guessed)
+    return table.drop_columns(labels).add_column(3, "label", label)
+
+
+class _File(NamedTuple):
+    time: float
+    path: Path
+    fingerprint: str
+
+
+def _files(folder: Path) -> list[_File]:
+    """Return a scorer's files in the order in which they were written."""
+    found = []
+    for path in folder.glob("*.parquet"):
+        about = _opened(path).schema_arrow.metadata or {}
+        try:
+            found.append(_File(float(about[b"time"]), path, about[b"fingerprint"].decode()))
+        except (KeyError, ValueError) as error:
+            raise _damaged(path, "it does not say when and with what it was made") from error
+    return sorted(found)
+
+
+def _figures(folder: Path, pa: Any) -> Any:
+    files = _files(folder)
+    if not files:
+        return None
+    tables = [_read(file.path) for file in files if file.fingerprint == files[-1].fingerprint]
+    table = pa.concat_tables(tables).replace_schema_metadata(None)
+    table = table.append_column("place", pa.array(range(table.num_rows), pa.int64()))
+    last = table.group_by(_ID).aggregate([("place", "max")])["place_max"]
+    return table.take(last).drop_columns("place")
+
+
+def _read(path: Path, columns: list[str] | None = None) -> Any:
+    opened = _opened(path)
+    try:
+        return opened.read(columns)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, in_one_line(error)) from error
+
+
+def _opened(path: Path) -> Any:
+    _, parquet = _pyarrow()
+    try:
+        return parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, in_one_line(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> StoreError:
+    return StoreError(f"{path} is not a whole file of figures: {reason}. Remove it, and score again")
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415  optional
+        from pyarrow import parquet  # noqa: PLC0415  as above
+    except ImportError as error:
+        raise StoreError("scores need pyarrow: pip install 'albu-diffusemix[curate]'") from error
+    return pa, parquet
