@@ -14,7 +14,13 @@ function make(tag, given = {}, ...children) {
   return made;
 }
 
-const say = (text) => { at("message").textContent = text; };
+let hiding = 0;
+function say(text, lasts = false) {
+  at("message").textContent = text;
+  clearTimeout(hiding);
+  if (!lasts) hiding = setTimeout(() => say("", true), 5000);
+}
+const fail = (what, error) => say(`${what}: ${error.message}`, true);
 const count = (number) => number.toLocaleString("en");
 const address = (name) => DATA.pictures?.[name] ?? name;
 
@@ -82,7 +88,7 @@ async function show(first = 0, place = 0) {
     cards.replaceChildren(...answer.rows.map((rows) => grouped ? groupOf(rows) : cardOf(rows[0], true)));
     tell();
     select(place < 0 ? shown.length - 1 : place, place !== 0);
-  } catch (error) { say(`Error: ${error.message}`); }
+  } catch (error) { fail("Error", error); }
   if (number === asked) cards.removeAttribute("aria-busy");
 }
 
@@ -114,7 +120,7 @@ function cardOf(row, whole) {
   if (whole && row.source) pictures.append(picture("source", row, [row.source]));
   pictures.append(picture("counterpart", row, [row.picture]));
   if (row.source) pictures.append(picture("mixed", row, [row.source, row.picture], "mix"));
-  const scores = DATA.figures.map((figure, place) => `${figure.name} ${row.scores[place] == null ? "unknown" : +row.scores[place].toPrecision(4)}`);
+  const scores = DATA.figures.map(({name}, place) => row.scores[place] != null && `${name}\u00a0${+row.scores[place].toPrecision(PLACES)}`);
   const about = [row.variant, DATA.labels[row.label] && `class ${DATA.labels[row.label]}`, DATA.stores.length > 1 && DATA.stores[row.store], ...scores];
   const button = (text, verdict) => {
     const made = make("button", {type: "button", "data-verdict": verdict}, text);
@@ -191,7 +197,7 @@ async function judge(changes, rule = "", keep = true) {
     return true;
   } catch (error) {
     put(before);
-    say(`Not written: ${error.message}`);
+    fail("Not written", error);
     return false;
   } finally { tell(); }
 }
@@ -222,7 +228,7 @@ async function rejectAll() {
     if (LIVE && rows.length) undone.push(rows.map(([id, verdict]) => [{id, key: "", variant: "", verdict: "reject"}, verdict]));
     await show();
     say(`${count(rows.length)} rejected`);
-  } catch (error) { say(`Not written: ${error.message}`); }
+  } catch (error) { fail("Not written", error); }
 }
 
 function save() {
@@ -313,7 +319,7 @@ async function begin() {
   fill({figures, labels});
   await show();
   if (LIVE) {
-    try { fill(await ask("facets")); await show(start); } catch (error) { say(`Error: ${error.message}`); }
+    try { fill(await ask("facets")); await show(start); } catch (error) { fail("Error", error); }
   }
 }
 begin();

@@ -285,7 +285,7 @@ class ReviewTable:
             for name in table.column_names[2:]:
                 column = figures.setdefault(name, np.full(len(self), np.nan, np.float64))
                 column[places[there]] = np.asarray(table[name].to_numpy(), np.float64)[there]
-        return figures
+        return {name: column for name, column in figures.items() if np.isfinite(column).any()}
 
     def _keys(self) -> Iterator[str]:
         """Yield the key of each counterpart, in the order of their numbers."""
