@@ -60,13 +60,16 @@ class Coverage:
     remarks: Counter[str] = field(default_factory=Counter)
 
 
-def examine(data: Iterable[Item], store: Store, on_mismatch: Mismatch = "error") -> Iterator[Finding]:
+def examine(
+    data: Iterable[Item], store: Store, on_mismatch: Mismatch = "error", *, choices: bool = True
+) -> Iterator[Finding]:
     """Look each image of a data set up in a store, as the precomputed backend does.
 
     Args:
         data: As `albu_diffusemix.datasets.open_data` returns it.
         store: Where the counterparts are.
         on_mismatch: As in the backend's spec.
+        choices: As in the backend's spec.
 
     Yields:
         One finding for each image, in order.
@@ -75,10 +78,10 @@ def examine(data: Iterable[Item], store: Store, on_mismatch: Mismatch = "error")
         ValueError: An item of the data set holds no image, or the store is damaged.
 
     """
-    explainer = Explainer(store)
+    explainer = Explainer(store, choices=choices)
     for number, item in enumerate(data):
         with reading(store.recipe.background) as remarks:
-            cause = _cause(item, store, explainer, on_mismatch)
+            cause = _cause(item, store, explainer, on_mismatch, choices=choices)
         yield Finding(item.key or f"item {number}", cause, remarks)
 
 
@@ -101,7 +104,7 @@ def summarize(findings: Iterable[Finding]) -> Coverage:
     return coverage
 
 
-def _cause(item: Item, store: Store, explainer: Explainer, on_mismatch: Mismatch) -> Cause | None:
+def _cause(item: Item, store: Store, explainer: Explainer, on_mismatch: Mismatch, *, choices: bool) -> Cause | None:
     try:
         image = item.read()
     except (OSError, ValueError, MemoryError, cv2.error) as error:
@@ -110,6 +113,6 @@ def _cause(item: Item, store: Store, explainer: Explainer, on_mismatch: Mismatch
         key = None if item.key is None else normalise_key(item.key)
     except ValueError as error:
         return Cause("its key is not valid in a store", str(error), SAME_ROOT)
-    if find(store, image, key, None, on_mismatch).records:
+    if find(store, image, key, None, on_mismatch, choices=choices).records:
         return None
     return explainer.explain(image, key)

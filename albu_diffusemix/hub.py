@@ -14,7 +14,7 @@ from albu_diffusemix.store.files import explained, load_checked
 from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.recipe import describe_differences
 from albu_diffusemix.store.remote import HUB, HubAddress, download, explained_hub, need_library, store_commit
-from albu_diffusemix.store.shared_files import look_through, shared_files
+from albu_diffusemix.store.shared_files import Contents, copies_without_rejected, look_through, shared_files
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import printable
 
@@ -32,7 +32,7 @@ class PushPlan:
         store: What is pushed.
         address: Where to.
         public: Whether everybody may see it.
-        images: How many counterparts.
+        contents: What the store holds, without what is rejected.
         files: What is uploaded beside the card, by its name there.
         card: The text of README.md there.
 
@@ -41,9 +41,14 @@ class PushPlan:
     store: Store
     address: HubAddress
     public: bool
-    images: int
+    contents: Contents
     files: dict[str, Path]
     card: str
+
+    @property
+    def images(self) -> int:
+        """How many counterparts."""
+        return sum(self.contents.prompts.values())
 
     @property
     def size(self) -> int:
@@ -83,15 +88,15 @@ def plan_push(
     if not contents.prompts:
         raise StoreError(f"{path} holds no counterparts: there is nothing to push")
     card = card_page(store, contents, f"{HUB}{repository}", license_name, sources)
-    images = sum(contents.prompts.values())
-    return PushPlan(store, address, public, images, shared_files(store, contents), card)
+    return PushPlan(store, address, public, contents, shared_files(store, contents), card)
 
 
 def push(plan: PushPlan) -> str:
     """Upload a store, and return its address on the Hub with the commit.
 
-    The parts go first and store.json with the card last, so that a push that did not end is never taken for a store;
-    the same push again goes on and sends only what is not there.
+    What is rejected is left out: of parts that hold such images copies are sent, which lie in the folder for temporary
+    files meanwhile. The parts go first and store.json with the card last, so that a push that did not end is never
+    taken for a store; the same push again goes on and sends only what is not there.
 
     Raises:
         StoreError: There is no token or no network, the token does not allow it, or the data set there holds something
@@ -146,7 +151,8 @@ def pull(address: HubAddress, output: Path | None) -> Path:
 def _lay_out(plan: PushPlan, folder: Path) -> Path:
     """Fill a folder with the card and links to the files, since the Hub's library uploads folders."""
     staged = folder / "store"
-    for name, file in plan.files.items():
+    copies = copies_without_rejected(plan.store, plan.contents, folder / "copies")
+    for name, file in {**plan.files, **copies}.items():
         link = staged / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file.resolve())

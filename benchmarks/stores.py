@@ -11,7 +11,7 @@ import xxhash
 
 from albu_diffusemix.generate.encoding import ENCODINGS, at_stored_size, encode
 from albu_diffusemix.keys import hash_key
-from albu_diffusemix.store import Recipe, Source, Store
+from albu_diffusemix.store import Recipe, Source, Store, Verdict
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.index_rows import ROW
 from albu_diffusemix.store.indexing import assemble
@@ -37,6 +37,14 @@ def key_of(number):
     return f"{number}.jpg"
 
 
+def reject_some(synthetic, count):
+    """Reject `count` counterparts of a synthetic store, spread over it, by a rule; returns the seconds that it took."""
+    store, keys = Store.open(synthetic.path), synthetic.keys[:: len(synthetic.keys) // count][:count]
+    start = time.process_time()
+    store.choose(Verdict(key, "0000", "reject", "too far from its source", "clip_image < 0.6") for key in keys)
+    return time.process_time() - start
+
+
 class Synthetic(NamedTuple):
     """A store whose images are all zeros, its keys, and the seconds that making its merged index took."""
 
@@ -48,8 +56,12 @@ class Synthetic(NamedTuple):
         return random.Random(seed).choices(self.keys, k=count)
 
 
-def make_synthetic(path, count, a_part=A_PART):
-    """A merged index of one counterpart each of `count` sources, as the store writes it, and parts that are holes."""
+def make_synthetic(path, count, a_part=A_PART, *, distinct=False):
+    """A merged index of one counterpart each of `count` sources, as the store writes it, and parts that are holes.
+
+    All images are zeros and have their check, so that they can be read; with `distinct` each has a check of its own, as
+    images have that differ.
+    """
     Store.create(path, Recipe("procedural", "f00d", ("snowy",)))
     keys = [f"n{number % 1000:08d}/n{number % 1000:08d}_{number}.JPEG" for number in range(count)]
     texts = [key.encode() for key in keys]
@@ -61,7 +73,10 @@ def make_synthetic(path, count, a_part=A_PART):
     rows["key_at"], rows["key_length"] = np.cumsum(lengths) - lengths, lengths
     rows["part"], rows["offset"] = numbers // a_part, 512 + numbers % a_part * PLACE
     rows["length"], rows["height"], rows["width"], rows["seed"] = IMAGE, 375, 500, numbers
-    rows["image_check"] = xxhash.xxh3_64_intdigest(bytes(IMAGE))
+    if distinct:
+        rows["image_check"] = np.random.default_rng(1).integers(0, 2**64, count, dtype=np.uint64)
+    else:
+        rows["image_check"] = xxhash.xxh3_64_intdigest(bytes(IMAGE))
     rows["variant"], rows["prompt"], rows["encoding"] = 1, 2, 1
     parts = [Part(f"part-{number:05d}", a_part * PLACE + 1024, "00" * 16) for number in range(-(-count // a_part))]
     for part in parts:

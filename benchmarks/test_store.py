@@ -19,7 +19,7 @@ import xxhash
 from albu_diffusemix.store import Recipe, Source, Store
 from benchmarks.lines import LOOKUP, LOOKUP_GROWTH, OPEN, WORKER_MEMORY
 from benchmarks.side_by_side import Rotating, Spread
-from benchmarks.stores import IMAGE, make_synthetic
+from benchmarks.stores import IMAGE, make_synthetic, reject_some
 
 MILLION = 1_000_000
 SIZES = {"smoke": (100, 200), "usual": (10_000, 100_000, MILLION), "full": (10_000, 30_000, 100_000, 300_000, MILLION)}
@@ -206,6 +206,26 @@ def test_reading_and_writing(measuring, tmp_path):
     writing = {"put": [each.put for each in written], "seal": [each.seal for each in written]}
     for name, seconds in {**writing, "verify": verify}.items():
         report(name, spread=Spread.of(1e6 * each for each in seconds))
+
+
+def test_with_rejections(measuring, tmp_path):
+    """A store with verdicts beside the same one without: a tenth of the counterparts is rejected."""
+    count = SIZES[measuring.scale][-1]
+    plain, chosen = (make_synthetic(tmp_path / f"{name}.dm", count, distinct=True) for name in ("plain", "chosen"))
+    rejecting = reject_some(chosen, count // 10)
+    stores = {"without verdicts": plain, "a tenth rejected": chosen}
+    openings = {f"open, {name}": partial(opening, synthetic.path) for name, synthetic in stores.items()}
+    lookups = {name: asking(look_up_kept, "a key", synthetic) for name, synthetic in stores.items()}
+    times = measuring.side_by_side({**openings, **lookups}, calls=10)
+    report = partial(measuring.report, f"Rejections, {count:,} entries")
+    for name in stores:
+        report("open", name, times.seconds(f"open, {name}", 1e3), unit="ms", line=at_a_million(OPEN, count))
+        report("look up a key", name, times.seconds(name, 1e6 / BATCH), unit="us", line=at_a_million(LOOKUP, count))
+    report("reject one", "a tenth rejected", Spread.of([1e6 * rejecting / (count // 10)]), unit="us")
+
+
+def look_up_kept(store, key):
+    return store.kept(store.variants(key))
 
 
 class Written(NamedTuple):

@@ -30,6 +30,7 @@ ANY_HOST = {
     "test_benchmarks",
     "test_campaign",
     "test_choose",
+    "test_choices",
     "test_clip_filter",
     "test_datasets_hugging_face",
     "test_datasets_lists",

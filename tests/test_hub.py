@@ -14,11 +14,11 @@ from hub_server import HubServer, Repository, loopback_hub
 from huggingface_hub import constants
 from job_files import make, make_data
 from precomputed_files import precomputed
-from store_files import RECIPE, abandon, child, found, make_store, part_file, put
+from store_files import RECIPE, VARIANT, abandon, child, found, key_of, make_store, part_file, picture, put
 
 from albu_diffusemix.backends import create_backend
 from albu_diffusemix.cli import main
-from albu_diffusemix.store import Recipe, Store
+from albu_diffusemix.store import Recipe, Store, Verdict
 
 # Of the library's own way to send a file.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -68,6 +68,18 @@ def test_a_store_that_was_pushed_and_pulled_is_whole(path, tmp_path, capsys):
     assert copy.verify() == []
     assert main(["pull", "owner/flowers", "-o", str(tmp_path / "copy.dm")]) == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == ["copy.dm", "flowers.dm"]
+
+
+def test_what_is_rejected_is_not_pushed_and_the_same_push_again_sends_nothing_new(hub, path, tmp_path):
+    Store.open(path).choose([Verdict(key_of(number), VARIANT, "reject") for number in (0, 1)])
+    assert push(path) == 0
+    files = files_of(hub)
+    assert [picture(number) in b"".join(files.values()) for number in (0, 1, 2)] == [False, False, True]
+    assert push(path) == 0
+    assert files_of(hub) == files
+    assert main(["pull", "owner/flowers", "-o", str(tmp_path / "copy.dm")]) == 0
+    assert found(Store.open(tmp_path / "copy.dm")) == set(range(2, 12))
+    assert Store.open(tmp_path / "copy.dm").verify() == []
 
 
 def test_nothing_but_sealed_parts_indexes_store_json_and_the_card_is_pushed(hub, path):

@@ -4,6 +4,7 @@ import json
 import threading
 
 import cv2
+import datasets
 import numpy as np
 import pytest
 from curate_files import figures, make_photographs, make_store, noise, put_figures, read_csv, score
@@ -15,8 +16,9 @@ from albu_diffusemix.curate import ScoreOptions, plan_scores, read_scores, run_s
 from albu_diffusemix.curate.free_scorers import EdgeScorer, PixelScorer
 from albu_diffusemix.curate.scorers import View
 from albu_diffusemix.datasets import Box, SourceFile, find_sources
-from albu_diffusemix.images import write_image
-from albu_diffusemix.store import Store
+from albu_diffusemix.generate.sheet import decode_record
+from albu_diffusemix.images import read_image, write_image
+from albu_diffusemix.store import Store, Verdict
 
 CAT = cv2.resize(pictures.chelsea(), (128, 96), interpolation=cv2.INTER_AREA)
 COUNT = 6
@@ -228,3 +230,40 @@ def test_a_store_without_scores_says_how_to_make_them(store, capsys):
     assert main(["scores", str(store)]) == 2
     assert "has no scores yet: albu-diffusemix score" in capsys.readouterr().err
     assert read_scores(Store.open(store)).column_names == ["key", "variant"]
+
+
+def test_an_export_with_sources_shows_both_images_prompt_label_and_figures(data, store, tmp_path, monkeypatch):
+    put_figures(store, data, range(COUNT), monkeypatch)
+    Store.open(store).choose([Verdict("astronaut/1.png", "0000", "reject")])
+    assert main(["export", str(store), "--to", "parquet", "-o", str(tmp_path / "out"), "--sources", str(data)]) == 0
+    [file] = (tmp_path / "out").glob("*.parquet")
+    rows = sorted(load_rows(file), key=lambda row: row["key"])
+    assert list(rows[0])[:4] == ["input_image", "edit_prompt", "edited_image", "label"]
+    assert [row["toy_figure"] for row in rows] == [0, 2, 3, 4, 5]
+    source, counterpart = (np.asarray(rows[3][name]) for name in ("input_image", "edited_image"))
+    np.testing.assert_array_equal(source, read_image(data / rows[3]["key"]))
+    record = Store.open(store).find(rows[3]["key"], "0000")
+    np.testing.assert_array_equal(counterpart, decode_record(Store.open(store), record))
+    assert (rows[3]["label"], rows[3]["edit_prompt"]) == ("chelsea", record.prompt)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["parquet", "--sources", "part"], "the data set has no 'chelsea/"),
+        (["folder", "--sources", "data"], "--sources is for --to parquet"),
+    ],
+)
+def test_an_export_with_sources_that_do_not_fit_is_one_line(data, store, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "part").mkdir()
+    (data / "astronaut").rename(tmp_path / "part/astronaut")
+    make_photographs(data)
+    capsys.readouterr()
+    assert main(["export", str(store), "-o", str(tmp_path / "out"), "--to", *words]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def load_rows(file):
+    """The rows as the Hub's viewers see them."""
+    return list(datasets.Dataset.from_parquet(str(file), cache_dir=str(file.parent / "cache")))

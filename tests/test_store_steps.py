@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from store_files import HEAD, RECIPE, SAMPLE, abandon, cut, found, make_store, part_file, put
+from store_files import HEAD, RECIPE, SAMPLE, VARIANT, abandon, cut, found, key_of, make_store, part_file, put
 from store_steps import Steps, watched
 
-from albu_diffusemix.store import Store, StoreError
+from albu_diffusemix.store import Store, StoreError, Verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -76,6 +76,15 @@ def six(path: Path) -> None:
     make_store(path, 6, parts=3)
 
 
+def reject_three(path: Path) -> None:
+    Store.open(path).choose([Verdict(key_of(number), VARIANT, "reject") for number in range(3)])
+
+
+def with_verdicts(path: Path) -> None:
+    six(path)
+    reject_three(path)
+
+
 SIX, EIGHT = set(range(6)), set(range(8))
 CHANGES = {
     "make a store": Change(lambda _: None, recover, set(), set()),
@@ -86,6 +95,8 @@ CHANGES = {
     "repair a part that was cut off": Change(cut_a_part, recover, {0, 3, 4, 5}, {0, 3, 4, 5}),
     "remove a part without a whole sample": Change(lose_a_part, Store.repair, {3, 4, 5}, {3, 4, 5}),
     "merge": Change(six, lambda path: Store(path).merge(), SIX, SIX),
+    "write verdicts": Change(six, reject_three, SIX, SIX),
+    "compile verdicts": Change(with_verdicts, lambda path: Store(path).merge(), SIX, SIX),
     "let a recipe in": Change(six, let_in, SIX, SIX),
     "write the README": Change(six, lambda path: Store(path).write_readme("text", b"\xff\xd8\xff"), SIX, SIX),
 }

@@ -10,8 +10,11 @@ from tqdm import tqdm
 from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, STORE, add_exclude, say, store_folder
 from albu_diffusemix.cli.data_flags import add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
+from albu_diffusemix.curate import read_scores
+from albu_diffusemix.datasets import find_sources
 from albu_diffusemix.exchange import (
     ImportOptions,
+    PairRows,
     export_folder,
     export_kaggle,
     export_parquet,
@@ -61,6 +64,12 @@ def _add_export(commands: Any) -> None:
     export.add_argument("store", metavar="STORE", help=STORE)
     export.add_argument("--to", choices=list(_EXPORTS), required=True, help="what to write")
     export.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a new or an empty folder")
+    export.add_argument(
+        "--sources",
+        metavar="DATA",
+        help="with --to parquet: the data set that they were made from, to write both images, prompt, label and scores",
+    )
+    add_data_flags(export)
     export.set_defaults(run=_export)
 
 
@@ -91,8 +100,12 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    store = Store.open(options.store)
+    store, rows = Store.open(options.store), []
+    if options.sources:
+        if options.to != "parquet":
+            raise ValueError(f"--sources is for --to parquet; --to {options.to} has counterparts alone")
+        rows = [PairRows(store, find_sources(options.sources, store.path, columns_of(options)), read_scores(store))]
     with tqdm(total=store.status().images, unit="image") as bar:
-        count = _EXPORTS[options.to](store, options.output, bar.update)
+        count = _EXPORTS[options.to](store, options.output, bar.update, *rows)
     say(f"Exported {count:,} counterparts: {options.output}")
     return DONE

@@ -222,7 +222,8 @@ class Comparison:
         for mixer in mixers(pipeline):
             spec = mixer.backend
             if isinstance(spec, dict) and spec["name"] == "precomputed" and spec.get("on_miss") != "passthrough":
-                findings = examine(sorted(trained_on), Store.open(spec["store"]), spec.get("on_mismatch", "error"))
+                asked = {"on_mismatch": spec.get("on_mismatch", "error"), "choices": spec.get("choices", True)}
+                findings = examine(sorted(trained_on), Store.open(spec["store"]), **asked)
                 coverage = summarize(findings)
                 for images, example, cause in coverage.groups.values():
                     raise ValueError(

@@ -3,10 +3,12 @@
 from albu_diffusemix.exchange.exporter import export_folder, export_parquet
 from albu_diffusemix.exchange.importer import ImportOptions, ImportPlan, plan_import, run_import
 from albu_diffusemix.exchange.kaggle import export_kaggle
+from albu_diffusemix.exchange.pairs import PairRows
 
 __all__ = [
     "ImportOptions",
     "ImportPlan",
+    "PairRows",
     "export_folder",
     "export_kaggle",
     "export_parquet",

@@ -5,7 +5,7 @@ Counterparts that are rejected are left out.
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.raw_images import decode_raw
 
-__all__ = ["RECORDS", "export_folder", "export_parquet", "prepare"]
+__all__ = ["IMAGE", "RECORDS", "ParquetRows", "export_folder", "export_parquet", "image_file", "prepare"]
 
 RECORDS = "counterparts.jsonl"
 """The table of an exported folder; written last, so that it stands for a complete export."""
@@ -25,16 +25,38 @@ RECORDS = "counterparts.jsonl"
 _ROWS_IN_GROUP = 256
 _FILE_BYTES = 1 << 28
 
-_FEATURES = {
-    "key": "string",
-    "variant": "string",
-    "prompt": "string",
-    "seed": "uint32",
-    "height": "uint32",
-    "width": "uint32",
-    "pixels": "string",
-}
-"""Columns beside the image, and their types: the fields of a store's records."""
+IMAGE = "image"
+"""The type of a column of images; others are named as pyarrow and Hugging Face do."""
+
+
+class ParquetRows:
+    """What the rows of an export to Parquet hold: an image, and the fields of its record.
+
+    Args:
+        store: What is exported.
+
+    """
+
+    columns: Mapping[str, str] = {
+        "image": IMAGE,
+        "key": "string",
+        "variant": "string",
+        "prompt": "string",
+        "seed": "uint32",
+        "height": "uint32",
+        "width": "uint32",
+        "pixels": "string",
+    }
+    """Their names and types."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def row(self, record: Record) -> dict[str, Any]:
+        """Return the values of a counterpart, by column."""
+        data, ending = image_file(self._store, record)
+        image = {"bytes": data, "path": f"{record.key}/{record.variant}.{ending}"}
+        return {"image": image, **_fields(record)}
 
 
 def export_folder(store: Store, output: Path, progress: Callable[[], object]) -> int:
@@ -62,7 +84,7 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
     def write_all(table: BinaryIO) -> None:
         nonlocal count
         for record in store.kept_records():
-            data, ending = _image_file(store, record)
+            data, ending = image_file(store, record)
             name = f"{record.key}/{record.variant}.{ending}"
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             with (output / name).open("xb") as file:  # never through a link that somebody puts there
@@ -76,7 +98,7 @@ def export_folder(store: Store, output: Path, progress: Callable[[], object]) ->
     return count
 
 
-def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -> int:
+def export_parquet(store: Store, output: Path, progress: Callable[[], object], rows: ParquetRows | None = None) -> int:
     """Write Parquet files of about 256 MiB, which `datasets.load_dataset` opens with the images decoded.
 
     Columns: image (a struct of `bytes`, the image file as it is, or a raw image as PNG, and `path`), key, variant,
@@ -86,6 +108,7 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
         store: What to export.
         output: A new or an empty folder.
         progress: Called after each counterpart.
+        rows: What they hold, where that is something else.
 
     Returns:
         How many were written.
@@ -100,8 +123,9 @@ def export_parquet(store: Store, output: Path, progress: Callable[[], object]) -
     except ImportError as error:
         raise StoreError("an export to Parquet needs pyarrow: pip install pyarrow") from error
     prepare(store, output)
-    schema = _schema(pa)
-    groups = _groups(store, progress)
+    rows = rows or ParquetRows(store)
+    schema = _schema(pa, rows.columns)
+    groups = _groups(store, rows, progress)
     count = 0
     for number in itertools.count():
         first = next(groups, None)
@@ -137,7 +161,7 @@ def prepare(store: Store, output: Path) -> None:
             raise StoreError(f"{output} is not empty: choose a new or an empty folder")
 
 
-def _image_file(store: Store, record: Record) -> tuple[bytes, str]:
+def image_file(store: Store, record: Record) -> tuple[bytes, str]:
     """Return an image file that every program opens, and its ending: raw images become PNG, which loses nothing."""
     data = store.read(record)
     return (encode(decode_raw(data), "png"), "png") if record.encoding == RAW else (data, record.encoding)
@@ -156,22 +180,22 @@ def _fields(record: Record) -> dict[str, Any]:
     }
 
 
-def _groups(store: Store, progress: Callable[[], object]) -> Iterator[list[dict[str, Any]]]:
+def _groups(store: Store, rows: ParquetRows, progress: Callable[[], object]) -> Iterator[list[dict[str, Any]]]:
     records = store.kept_records()
     while group := list(itertools.islice(records, _ROWS_IN_GROUP)):
         filled = []
         for record in group:
-            data, ending = _image_file(store, record)
-            image = {"bytes": data, "path": f"{record.key}/{record.variant}.{ending}"}
-            filled.append({"image": image, **_fields(record)})
+            filled.append(rows.row(record))
             progress()
         yield filled
 
 
-def _schema(pa: Any) -> Any:
+def _schema(pa: Any, columns: Mapping[str, str]) -> Any:
     """The columns, with what Hugging Face `datasets` wants to know to show the images as such."""
-    features: dict[str, Any] = {name: {"dtype": dtype, "_type": "Value"} for name, dtype in _FEATURES.items()}
-    features = {"image": {"_type": "Image"}, **features}
+    features = {
+        name: {"_type": "Image"} if kind == IMAGE else {"dtype": kind, "_type": "Value"}
+        for name, kind in columns.items()
+    }
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    columns = [("image", image)] + [(name, getattr(pa, dtype)()) for name, dtype in _FEATURES.items()]
-    return pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
+    typed = [(name, image if kind == IMAGE else getattr(pa, kind)()) for name, kind in columns.items()]
+    return pa.schema(typed, {"huggingface": json.dumps({"info": {"features": features}})})

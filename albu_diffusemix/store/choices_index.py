@@ -31,8 +31,8 @@ COMPILED = "index/choices.idx"
 
 _FORMAT = "albu-diffusemix choices"
 _VERSION = 1
-_LONGEST_TAIL = 512
-"""Verdicts that may lie beside the compiled ones: reading these takes milliseconds."""
+_LONGEST_TAIL = 100
+"""Verdicts that may lie beside the compiled ones: reading these takes a few milliseconds."""
 
 _ROW = np.dtype(
     [

@@ -6,7 +6,7 @@ again: a file is whole before it gets its name, and what is taken away was put e
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,12 +17,12 @@ from albu_diffusemix.store.files import StoreError, explained, is_shortage
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.indexing import index_part
 from albu_diffusemix.store.locks import still_there
-from albu_diffusemix.store.members import END, PartRecipe, Problem, Sample, encode_recipe, scan
+from albu_diffusemix.store.members import END, PartRecipe, Problem, Sample, encode_recipe, encode_sample, scan
 from albu_diffusemix.store.part_files import INDEX, OPEN, SEALED, sealed_file
 from albu_diffusemix.store.read_at import read_at
 from albu_diffusemix.store.records import Part, Record
 
-__all__ = ["read_index", "repair_part", "seal_part", "untouched", "verify_part", "write_index"]
+__all__ = ["copy_part", "read_index", "repair_part", "seal_part", "untouched", "verify_part", "write_index"]
 
 _CHUNK = 1 << 20
 
@@ -185,6 +185,36 @@ def repair_part(folder: Path, name: str, fields: dict[str, Any]) -> None:
             tar.unlink()
             (folder / (name + INDEX)).unlink(missing_ok=True)
         sync_folder(folder)
+
+
+def copy_part(tar: Path, copy: Path, left_out: Callable[[Record], bool], reason: str, fields: dict[str, Any]) -> None:
+    """Copy a sealed part without some of its images, in whose places failures stand, and index the copy.
+
+    Args:
+        tar: The part.
+        copy: Where the copy is to lie.
+        left_out: Whether an image is left out.
+        reason: That of the failures.
+        fields: What store.json says.
+
+    Raises:
+        OSError: It cannot be read or written.
+
+    """
+
+    def write(target: BinaryIO) -> None:
+        target.write(encode_recipe(found.recipe.fields) if found.recipe else b"")
+        for record, start, end in found.samples:
+            file.seek(start)
+            failure = record._replace(encoding="", reason=reason)
+            target.write(encode_sample(failure, b"") if left_out(record) else file.read(end - start))
+        target.write(END)
+
+    with tar.open("rb") as file:
+        found = _read(file, tar.stem)
+        write_atomically(copy, write)
+    with copy.open("rb") as file:
+        _index(_read(file, copy.stem), copy, file, fields).save()
 
 
 def _remembered_recipe(path: Path) -> dict[str, Any] | None:

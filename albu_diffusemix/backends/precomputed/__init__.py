@@ -46,6 +46,8 @@ class Precomputed:
             differently, it cannot detect. Default: "error".
         variant: The only one of each image's counterparts to take, such as "0000", so that none is left to chance.
             Default: None, any of them.
+        choices: Whether counterparts that are rejected are left out. False takes them too, to measure what choosing
+            them does. Default: True.
 
     Attributes:
         prompts: Empty: each image has its own.
@@ -65,7 +67,12 @@ class Precomputed:
     prompts: tuple[str, ...] = ()
 
     def __init__(
-        self, store: str, on_miss: Miss = "error", on_mismatch: Mismatch = "error", variant: str | None = None
+        self,
+        store: str,
+        on_miss: Miss = "error",
+        on_mismatch: Mismatch = "error",
+        variant: str | None = None,
+        choices: bool = True,  # noqa: FBT001, FBT002  an option of a spec, which is given by name
     ) -> None:
         _check_option("on_miss", on_miss, get_args(Miss))
         _check_option("on_mismatch", on_mismatch, get_args(Mismatch))
@@ -74,7 +81,10 @@ class Precomputed:
             raise ValueError(f"store must be the path of a store's folder; got {store!r}{hint}")
         if not isinstance(variant, str | None):
             raise ValueError(f"variant must be a variant's name, such as '0000', or None; got {variant!r}")  # noqa: TRY004
+        if not isinstance(choices, bool):
+            raise ValueError(f"choices must be true or false; got {choices!r}")  # noqa: TRY004  as for all options
         self.variant = variant
+        self.choices = choices
         self.on_miss = on_miss
         self.on_mismatch = on_mismatch
         self._store = Store.open(filled_in(store))
@@ -87,7 +97,9 @@ class Precomputed:
         """Digest of how the counterparts were made and how one is chosen; a store that grows keeps it."""
         made = repr([recipe.to_json() for recipe in self._recipes()])
         variant = "" if self.variant is None else f"-{self.variant}"
-        return f"precomputed-{VERSION}-{xxhash.xxh3_64_hexdigest(made.encode())}-{self.on_mismatch}{variant}"
+        rejected = "" if self.choices else "-with-rejected"
+        digest = xxhash.xxh3_64_hexdigest(made.encode())
+        return f"precomputed-{VERSION}-{digest}-{self.on_mismatch}{variant}{rejected}"
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for a prompt that nothing in the store was made with, with a list of those that are."""
@@ -115,7 +127,15 @@ class Precomputed:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Counterpart:
-        match = find(self._store, request.image, request.key, request.prompt, self.on_mismatch, self.variant)
+        match = find(
+            self._store,
+            request.image,
+            request.key,
+            request.prompt,
+            self.on_mismatch,
+            self.variant,
+            choices=self.choices,
+        )
         if match.records:
             named = [record for record in match.records if record.variant == request.variant]
             records = named or match.records
@@ -139,7 +159,8 @@ class Precomputed:
         return _resized(part, request.box)
 
     def _complaint(self, request: Request, *, missing: bool) -> str:
-        cause = Explainer(self._store).explain(request.image, request.key, request.prompt, self.variant)
+        explainer = Explainer(self._store, choices=self.choices)
+        cause = explainer.explain(request.image, request.key, request.prompt, self.variant)
         name = "the image (it was given no key)" if request.key is None else f"key {request.key!r}"
         if missing:
             sources = self._store.status().sources

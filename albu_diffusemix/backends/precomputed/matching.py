@@ -70,8 +70,10 @@ def find(
     prompt: str | None,
     on_mismatch: Mismatch = "error",
     variant: str | None = None,
+    *,
+    choices: bool = True,
 ) -> Match:
-    """Look up an image: by its key, or by its pixels where it has no key. What is rejected is not found.
+    """Look up an image: by its key, or by its pixels where it has no key.
 
     Args:
         store: Where to look.
@@ -81,12 +83,14 @@ def find(
         on_mismatch: What a hit by key with other pixels is. "error": no match. "stretch": a match, unless the image
             is the source itself flipped, turned or BGR, or has the source's height and width exchanged.
         variant: The only variant to look for; None takes all.
+        choices: Whether what is rejected is not found.
 
     Raises:
         StoreError: The key is not valid, or the store is damaged.
 
     """
-    records = store.kept(_wanted(_records(store, image, key), prompt, variant))
+    records = _wanted(_records(store, image, key), prompt, variant)
+    records = store.kept(records) if choices else records
     if key is None or not records:
         return Match(records, missing=not records)
     fitting = _same(records, image)
@@ -101,11 +105,13 @@ class Explainer:
 
     Args:
         store: Where it looked.
+        choices: Whether what is rejected was not found.
 
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, choices: bool = True) -> None:
         self._store = store
+        self._choices = choices
 
     def explain(self, image: Pixels, key: str | None, prompt: str | None = None, variant: str | None = None) -> Cause:
         """Return the cause for one image; the arguments are those of `find`.
@@ -116,7 +122,7 @@ class Explainer:
         """
         records = _records(self._store, image, key)
         wanted = _wanted(records, prompt, variant)
-        if wanted and not self._store.kept(wanted):
+        if wanted and self._choices and not self._store.kept(wanted):
             return _rejected(wanted)
         if records and not _wanted(records, prompt, None):
             return _other_prompts(records, prompt)
