@@ -208,20 +208,33 @@ def test_reading_and_writing(measuring, tmp_path):
         report(name, spread=Spread.of(1e6 * each for each in seconds))
 
 
-def test_with_rejections(measuring, tmp_path):
+@pytest.fixture(scope="module")
+def with_rejections(tmp_path_factory, request):
     """A store with verdicts beside the same one without: a tenth of the counterparts is rejected."""
-    count = SIZES[measuring.scale][-1]
-    plain, chosen = (make_synthetic(tmp_path / f"{name}.dm", count, distinct=True) for name in ("plain", "chosen"))
-    rejecting = reject_some(chosen, count // 10)
-    stores = {"without verdicts": plain, "a tenth rejected": chosen}
-    openings = {f"open, {name}": partial(opening, synthetic.path) for name, synthetic in stores.items()}
-    lookups = {name: asking(look_up_kept, "a key", synthetic) for name, synthetic in stores.items()}
-    times = measuring.side_by_side({**openings, **lookups}, calls=10)
-    report = partial(measuring.report, f"Rejections, {count:,} entries")
+    folder, count = tmp_path_factory.mktemp("rejections"), SIZES[request.config.getoption("scale")][-1]
+    plain, chosen = (make_synthetic(folder / f"{name}.dm", count, distinct=True) for name in ("plain", "chosen"))
+    return {"without verdicts": plain, "a tenth rejected": chosen}, reject_some(chosen, count // 10)
+
+
+def test_opening_with_rejections(measuring, with_rejections):
+    stores, seconds = with_rejections
+    candidates = {name: partial(opening, synthetic.path) for name, synthetic in stores.items()}
+    times = measuring.side_by_side(candidates, time.perf_counter, calls=10)
+    count = len(stores["without verdicts"].keys)
     for name in stores:
-        report("open", name, times.seconds(f"open, {name}", 1e3), unit="ms", line=at_a_million(OPEN, count))
-        report("look up a key", name, times.seconds(name, 1e6 / BATCH), unit="us", line=at_a_million(LOOKUP, count))
-    report("reject one", "a tenth rejected", Spread.of([1e6 * rejecting / (count // 10)]), unit="us")
+        line, spread = at_a_million(OPEN, count), times.seconds(name, 1e3)
+        measuring.report(f"Rejections, {entries(count)}", "open", name, spread, unit="ms", line=line)
+    spread = Spread.of([1e6 * seconds / (count // 10)])
+    measuring.report(f"Rejections, {entries(count)}", "reject one", "a tenth rejected", spread, unit="us")
+
+
+def test_looking_up_with_rejections(measuring, with_rejections):
+    stores, _ = with_rejections
+    times = measuring.side_by_side({name: asking(look_up_kept, "a key", each) for name, each in stores.items()})
+    count = len(stores["without verdicts"].keys)
+    for name in stores:
+        line, spread = at_a_million(LOOKUP, count), times.seconds(name, 1e6 / BATCH)
+        measuring.report(f"Rejections, {entries(count)}", "look up a key", name, spread, unit="us", line=line)
 
 
 def look_up_kept(store, key):
