@@ -40,16 +40,16 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 	$(BIN)/albu-diffusemix demo
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n auto --cov
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov
 
 test-x: $(VENV)-x/.dev ## Run on AlbumentationsX, in an environment of its own, the tests that depend on the host
-	$(VENV)-x/bin/python -m pytest -n auto -m "not any_host"
+	$(VENV)-x/bin/python -m pytest -n auto --dist loadgroup -m "not any_host"
 
 test-x-all: $(VENV)-x/.dev ## Run all of the tests on AlbumentationsX
-	$(VENV)-x/bin/python -m pytest -n auto
+	$(VENV)-x/bin/python -m pytest -n auto --dist loadgroup
 
 test-old: $(VENV)-old/.dev ## Run the core's tests on OpenCV 4.10 and NumPy 1.26 (Python 3.10 to 3.12)
-	$(VENV)-old/bin/python -m pytest -n auto $$(grep -LE '^ *(from|import) ($(NOT_IN_OLD))\b' tests/test_*.py)
+	$(VENV)-old/bin/python -m pytest -n auto --dist loadgroup $$(grep -LE '^ *(from|import) ($(NOT_IN_OLD))\b' tests/test_*.py)
 
 campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED=0, and print what came of it
 	cd tests && $(abspath $(BIN))/python -m campaign --seconds $(SECONDS) --seed $(SEED)
@@ -58,7 +58,7 @@ test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an enviro
 	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py
 
 test-vision: $(VENV)-vision/.dev ## Test with torchvision and the libraries that want it (some 6 GB, not part of .ci/run)
-	$(VENV)-vision/bin/python -m pytest -n auto tests/vision_*.py
+	$(VENV)-vision/bin/python -m pytest -n auto --dist loadgroup tests/vision_*.py
 
 test-browser: $(VENV)/.dev $(BROWSER_PINS) ## Test the page of review in Debian's chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python $(INSTALL) --target build/browser --upgrade --requirement $(BROWSER_PINS)

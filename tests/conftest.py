@@ -40,6 +40,7 @@ ANY_HOST = {
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",
     "test_evidence",
+    "test_families",
     "test_fractal_assets",
     "test_fractals",
     "test_raw_stores",
@@ -92,10 +93,16 @@ ANY_HOST = {
 """Modules whose tests say the same whichever Albumentations is installed; `make test-x` leaves them out."""
 
 
+COSTLY_SETUP = {"test_benchmarks", "test_packaging", "test_training_stacks"}
+"""Modules with a fixture that takes long: one worker runs all of their tests, so that it is made once."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in ANY_HOST:
             item.add_marker("any_host")
+        if item.path.stem in COSTLY_SETUP:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 class Inverting:

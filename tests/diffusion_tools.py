@@ -101,7 +101,7 @@ def threads(count):
 
 def loaded_pipeline(backend):
     """The pipeline inside of a backend, loaded."""
-    return backend._model().editor._pipeline
+    return backend._model()._editor._pipeline
 
 
 def rows_through(module):

@@ -84,7 +84,7 @@ def torch_backend(folder, **options):
 
 def loaded_unet(backend):
     """The graph of the UNet inside of a backend, loaded."""
-    return backend._model().editor._unet
+    return backend._model()._editor._unet
 
 
 def copy_of(folder, to):

@@ -40,7 +40,7 @@ def empty_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "best"}, r"preset must be one of 'paper', 'official', 'fast', 'fastest'; got 'best'"),
+        ({"preset": "best"}, r"preset must be one of 'paper', 'official', 'fast', 'fastest', 'lcm', .*; got 'best'"),
         ({"dtype": "int8"}, r"dtype must be one of 'auto', 'float32', .*got 'int8'"),
         ({"device": "tpu"}, r"device must be 'auto', 'cuda', .*got 'tpu'"),
         ({"size": 250}, r"size must be a multiple of 8 pixels.*got 250"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tiny_models
 from diffusion_tools import (
+    TEMPLATE,
     THIRD_PARTY_WARNINGS,
     backend_of,
     call_stock,
@@ -40,7 +41,8 @@ def expected_of(model, wanted, arguments):
     options = {"add_watermarker": False} if "xl" in model.name else {}
     pipeline = quiet(diffusers.DiffusionPipeline.from_pretrained(model, local_files_only=True, **options))
     size = {"height": 64, "width": 64} if model.name == "xl_instruct_pix2pix" else {}
-    return to_bytes(call_stock(pipeline, wanted, **size, **arguments))
+    template = TEMPLATE if "instruct" in model.name else "{}"
+    return to_bytes(call_stock(pipeline, wanted, template, **size, **arguments))
 
 
 @pytest.mark.parametrize("name", BATCHED)
@@ -90,7 +92,7 @@ def test_strength_says_how_much_of_the_image_is_replaced(models):
     assert np.abs(weak.astype(int) - strong).mean() > 1
 
 
-def test_without_options_the_pipelines_own_defaults_hold(models):
+def test_without_options_the_defaults_of_the_models_card_hold(models):
     backend = backend_of(models["xl_img2img"])
     expected = expected_of(models["xl_img2img"], [request()], {})
     np.testing.assert_array_equal(images_of(backend.generate([request()])), expected)
@@ -118,7 +120,12 @@ def test_pipeline_kwargs_reach_the_call(models):
         ("instruct_pix2pix", {"strength": 0.5}, r"takes no strength; it takes .*image_guidance_scale"),
         ("img2img", {"image_guidance_scale": 1.5}, r"takes no image_guidance_scale; it takes .*strength"),
         ("text_to_image", {"image_guidance_scale": 1.5}, r"Img2ImgPipeline .*takes no image_guidance_scale"),
-        ("img2img", {"preset": "fast"}, r"preset 'fast' is made for InstructPix2Pix"),
+        (
+            "img2img",
+            {"preset": "fast"},
+            r"preset 'fast' is not made for .*: give one of .* 'lcm', 'hyper', or",
+        ),
+        ("consistency_img2img", {"negative_prompt": "blurred"}, r"takes no negative_prompt; it takes .*strength"),
         ("img2img", {"strength": 0.1, "num_inference_steps": 5}, r"leaves no step"),
         ("xl_instruct_pix2pix", {"image_guidance_scale": 0.9}, r"at least 1: below it"),
         ("xl_instruct_pix2pix", {"guidance_scale": 1}, r"above 1: at 1 and below"),
@@ -133,7 +140,6 @@ def test_what_a_pipeline_does_not_accept_is_refused_at_construction(models, name
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("consistency_img2img", {"negative_prompt": "blurred"}, r"takes no negative_prompt; it takes .*strength"),
         ("img2img", {"pipeline_kwargs": {"true_cfg_scale": 4}}, r"takes no true_cfg_scale"),
         ("img2img", {"scheduler": {"name": "DDIMScheduler", "karras": True}}, r"no option 'karras'; it has .*beta_end"),
     ],

@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 import tiny_models
 from diffusion_tools import THIRD_PARTY_WARNINGS
@@ -13,6 +16,8 @@ from job_files import bytes_written, content, failures, make_data, wait_for
 from safetensors.torch import load_file, save_file
 
 from albu_diffusemix.cli import main
+from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.generate.shapes import sort_by_shape
 from albu_diffusemix.store import Store
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
@@ -85,6 +90,30 @@ def test_diffusers_without_a_model_ends_before_any_work_with_what_to_give(folder
     assert main(["generate", str(folder / "data"), "-o", str(folder / "never.dm"), "--backend", "diffusers"]) == 2
     assert "backend 'diffusers' needs the option 'model_id'" in capsys.readouterr().err
     assert not (folder / "never.dm").exists()
+
+
+def test_what_fails_when_the_model_is_loaded_ends_the_run_before_the_first_image_and_is_said_once(folder, capsys):
+    assert main(command(folder, "never.dm", memory="offload")) == 2
+    assert capsys.readouterr().err.count("memory 'offload' needs a GPU") == 1
+    assert not (folder / "never.dm").exists()
+
+
+def test_the_images_own_shape_changes_what_is_made_and_not_its_size(folder, whole):
+    assert main(command(folder, "aspect.dm", shape="aspect")) == 0
+    made = content(folder / "aspect.dm")
+    assert made.keys() == whole.keys()
+    assert made != whole
+
+
+def test_sources_are_sorted_by_shape_where_batches_need_it(tmp_path):
+    sizes = {"a": (40, 80), "b": (80, 40), "c": (40, 80), "d": (80, 40), "e": (60, 60)}
+    for name, size in sizes.items():
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((*size, 3), np.uint8))
+    sources = [SourceFile(str(tmp_path / f"{name}.png"), name) for name in sizes]
+    backend = SimpleNamespace(bucket=lambda height, width: (height // 32, width // 32), batch_size=4)
+    assert [source.key for source in sort_by_shape(sources, backend)] == ["e", "a", "c", "b", "d"]
+    for other in (SimpleNamespace(), SimpleNamespace(bucket=backend.bucket, batch_size=1)):
+        assert sort_by_shape(sources, other) == sources
 
 
 def test_the_similarity_filter_rejects_and_says_why(folder, whole):

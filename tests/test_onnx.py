@@ -134,7 +134,7 @@ def test_a_counterpart_has_the_box_of_its_source(quick):
 
 
 def test_a_model_that_gives_nan_or_one_colour_has_no_counterpart(quick, monkeypatch):
-    loaded = quick._model().editor
+    loaded = quick._model()._editor
     for value, status in ((np.nan, "nonfinite"), (0.0, "blank")):
         monkeypatch.setattr(
             loaded, "_decode", lambda latents, v=value: [np.full((64, 64, 3), v, np.float32)] * len(latents)

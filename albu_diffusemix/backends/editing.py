@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeVar
@@ -38,7 +38,7 @@ _GPU_BATCH_SIZE = 16  # more brings little at 256 px, and 512 px still fit into 
 
 
 class ModelInput(NamedTuple):
-    """An image to edit, (size, size, 3) uint8 RGB; the whole prompt, template included; the seed."""
+    """An image to edit, (H, W, 3) uint8 RGB at the model's size; the whole prompt, template included; the seed."""
 
     image: NDArray[np.uint8]
     prompt: str
@@ -63,6 +63,10 @@ class Editor(ABC):
     def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
         """Edit some images at once; only one where it does not take batches."""
 
+    def group(self, one: ModelInput) -> Hashable:
+        """Return what inputs of one batch have in common."""
+        return one.image.shape
+
     def release_memory(self) -> None:  # noqa: B027  most have nothing to release
         """Release memory that is not used, before a smaller batch is tried."""
 
@@ -77,14 +81,20 @@ class Model:
     """
 
     def __init__(self, editor: Editor, batch_size: int) -> None:
-        self.editor = editor
+        self._editor = editor
         self._batches = Batches(editor.edit, batch_size if editor.takes_batches else 1, editor.release_memory)
         self._lock: AbstractContextManager[Any] = nullcontext() if editor.takes_threads else threading.Lock()
 
     def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
-        """Edit all in order."""
+        """Edit all; outputs are in the order of the inputs."""
+        groups: dict[Hashable, list[int]] = {}
+        for place, one in enumerate(inputs):
+            groups.setdefault(self._editor.group(one), []).append(place)
+        outputs: dict[int, ModelOutput] = {}
         with self._lock:
-            return self._batches(inputs)
+            for places in groups.values():
+                outputs.update(zip(places, self._batches([inputs[place] for place in places]), strict=True))
+        return [outputs[place] for place in range(len(inputs))]
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class EditingSettings:
     """Options that all backends of this kind take, checked."""
 
     revision: str | None
-    size: int
+    size: int | None
     batch_size: int | None
     preset: str
     num_inference_steps: int | None
@@ -156,7 +166,7 @@ def _own(value: Any) -> Any:
 
 
 class EditingBackend(ABC):
-    """A backend whose model sees each image as a square, and edits it by its prompt.
+    """A backend whose model sees each image at a size of its own, and edits it by its prompt.
 
     Args:
         settings: Checked.
@@ -210,14 +220,31 @@ class EditingBackend(ABC):
         prompts = [choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
         for prompt in prompts:
             self.check_prompt(prompt)
+        model = self._model()
         inputs = [self._model_input(request, prompt) for request, prompt in zip(requests, prompts, strict=True)]
-        outputs = self._model().edit(inputs)
+        outputs = model.edit(inputs)
         return [_counterpart(*made) for made in zip(requests, prompts, outputs, strict=True)]
 
     def _model_input(self, request: Request, prompt: str) -> ModelInput:
-        size = self._settings.size
-        image = np.ascontiguousarray(resize(request.image, size, size))
-        return ModelInput(image, self._settings.fill_template(prompt), request.seed)
+        height, width = self.model_size(*request.image.shape[:2])
+        image = np.ascontiguousarray(resize(request.image, width, height))
+        return ModelInput(image, self._fill_template(prompt), request.seed)
+
+    def load(self) -> None:
+        """Load the model now, where it is not loaded yet.
+
+        Raises:
+            ValueError: It cannot be loaded, and no image can be made.
+
+        """
+        self._model()
+
+    @abstractmethod
+    def model_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width in pixels at which the model sees an image of this height and width."""
+
+    def _fill_template(self, prompt: str) -> str:
+        return self._settings.fill_template(prompt)
 
     def _load(self) -> Model:
         return Model(self._load_editor(), self.batch_size)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.backends.editing import EditingSettings, ModelInput
 
-__all__ = ["Guidance", "apply_in_chunks", "encode_images", "encode_passes", "guidance_of"]
+__all__ = ["Guidance", "apply_in_chunks", "checked_guidance", "encode_images", "encode_passes", "guidance_of"]
 
 _AUTOENCODER_BATCH = 4  # images at once: keeps memory low, and is enough to use a GPU fully
 
@@ -42,7 +42,11 @@ def guidance_of(settings: EditingSettings) -> Guidance:
         ValueError: At these scales the stock pipeline switches all guidance off.
 
     """
-    by_prompt, by_image = settings.or_preset("guidance_scale"), settings.or_preset("image_guidance_scale")
+    return checked_guidance(settings.or_preset("guidance_scale"), settings.or_preset("image_guidance_scale"))
+
+
+def checked_guidance(by_prompt: float, by_image: float) -> Guidance:
+    """Return scales that the stock pipeline uses; raise ValueError for those at which it switches all guidance off."""
     if by_prompt <= 1:
         raise ValueError(
             "guidance_scale must be above 1: at 1 and below, InstructPix2Pix switches all guidance off, by the image "

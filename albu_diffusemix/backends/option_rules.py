@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_FILE = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)*/[\w.-]+\.safetensors")
 
 
 class Rule(NamedTuple):
@@ -109,7 +110,10 @@ TEMPLATE = Rule(
     "a string with {prompt} in it, where the effect is put in",
     lambda value: isinstance(value, str) and "{prompt}" in value,
 )
-LORA = Rule("an existing file or folder, or a Hub id such as 'owner/name'", _is_here_or_on_hub)
+LORA = Rule(
+    "an existing file or folder, or a Hub id such as 'owner/name', or 'owner/name/file.safetensors'",
+    lambda value: _is_here_or_on_hub(value) or (isinstance(value, str) and _HUB_FILE.fullmatch(value) is not None),
+)
 MAPPING = Rule(
     "a mapping of plain data, which YAML can hold", lambda value: isinstance(value, Mapping) and is_plain(value)
 )

@@ -34,11 +34,21 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the dtype of that name; "auto" is float16 on CUDA, as in the released code, and float32 elsewhere."""
-    if name == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    return _DTYPES[name]
+def choose_dtype(name: str, device: torch.device, on_gpu: str = "float16") -> torch.dtype:
+    """Return the dtype of that name.
+
+    Args:
+        name: "auto" is `on_gpu` on CUDA, and float32 elsewhere.
+        device: Where it is used.
+        on_gpu: What a model is made for; a card that has no bfloat16 takes float16 in its place.
+
+    """
+    if name != "auto":
+        return _DTYPES[name]
+    if device.type != "cuda":
+        return torch.float32
+    lacks = on_gpu == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return _DTYPES["float16" if lacks else on_gpu]
 
 
 def provenance(device: torch.device, dtype: torch.dtype) -> dict[str, str]:

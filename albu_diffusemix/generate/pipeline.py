@@ -110,6 +110,7 @@ class Pipeline:
         self.worked = False
         self._deferred: list[tuple[_Attempt, str]] = []  # failures before the backend ever worked
         self.faults: list[str] = []  # why it failed then
+        self._loaded = False
 
     def run(self, sources: Iterable[Prepared | None]) -> None:
         """Make the counterparts of all sources; None among them asks to finish all batches before going on.
@@ -159,12 +160,27 @@ class Pipeline:
             self._report_deferred()
 
     def _generate(self) -> None:
+        self._load()
         batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
         made = self._ask(batch)
         for attempt, counterpart, unlike in zip(batch, made, self._unlike(batch, made), strict=True):
             if counterpart is not None:
                 future = self._pool.submit(_judge_and_encode, attempt, counterpart, unlike, self._options.encoding)
                 self._encoding.append((attempt, future))
+
+    def _load(self) -> None:
+        """Let the backend load what it needs before the first image, so that what fails then is said once."""
+        load = None if self._loaded else getattr(self._backend, "load", None)
+        self._loaded = True
+        if load is None:
+            return
+        try:
+            load()
+        except ValueError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {in_one_line(error)}"
+            raise ValueError(f"backend {self._options.backend!r} cannot be loaded: {reason}") from error
 
     def _unlike(self, batch: list[_Attempt], made: list[Counterpart | None]) -> list[str]:
         """Return why the similarity filter rejects each counterpart; empty where it does not, or there is none."""

@@ -11,6 +11,7 @@ from albu_diffusemix.datasets import Selection, SourceFile, spread
 from albu_diffusemix.generate.changed import Changed, find_changed
 from albu_diffusemix.generate.job import OpenJob
 from albu_diffusemix.generate.options import ResolvedOptions
+from albu_diffusemix.generate.shapes import sort_by_shape
 from albu_diffusemix.generate.sheet import SHOWN
 from albu_diffusemix.generate.variants import Missing
 from albu_diffusemix.keys import hash_key
@@ -129,6 +130,7 @@ def compare(job: OpenJob, everything: Sequence[SourceFile], selection: Selection
     labels = frozenset(source.label for source in everything if source.label is not None)
     shown = spread(in_shard, SHOWN)
     wanted, present, failed = (sum(map(attrgetter(name), classes.values())) for name in ("wanted", "present", "failed"))
+    left = sort_by_shape(left, job.backend)
     counts = (len(everything), len(in_shard), wanted, present, failed, pending)
     return Plan(job, left, *counts, shown, expected, dict(classes), labels, selection, changed)
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from albu_diffusemix.backends import option_rules
+from albu_diffusemix.backends.diffusers.call_plan import CallPlan, make_plan
 from albu_diffusemix.backends.diffusers.checkpoint import check_files, digest_lora, digest_weights
-from albu_diffusemix.backends.diffusers.families import call_arguments, editing_class
-from albu_diffusemix.backends.diffusers.hub import PAPER_MODEL, known_class
-from albu_diffusemix.backends.diffusers.settings import PACKAGES, RULES, Settings, check_pipeline_kwargs
+from albu_diffusemix.backends.diffusers.families import INSTRUCT, XL_INSTRUCT
+from albu_diffusemix.backends.diffusers.hub import PAPER_MODEL, known_class, local_folder
+from albu_diffusemix.backends.diffusers.settings import PACKAGES, QUANTIZED, RULES, Settings, check_pipeline_kwargs
 from albu_diffusemix.backends.editing import EditingBackend, Editor, digest_facts, read_settings
 from albu_diffusemix.backends.model_files import cached_commit
 from albu_diffusemix.backends.presets import PRESETS
@@ -19,12 +20,17 @@ VERSION = 1
 """Raised with every change of the code that changes pixels."""
 
 
+FAMILIES_VERSION = 1
+"""Raised with every change of the table that changes pixels of others than InstructPix2Pix."""
+
+
 class Diffusers(EditingBackend):
     """An editing pipeline of diffusers that edits each image by its prompt: the generation step of the paper.
 
     It loads on the first `generate`, onto one device. The model sees each image as a square of `size`, enlarged or
     reduced, and its counterpart is resized back to the image's own size. Each image has its own noise, drawn on the CPU
-    from the request's seed.
+    from the request's seed. How each family of models is called stands in `families.py`; others than InstructPix2Pix
+    draw a probe image and its negative when they are loaded, and are refused where these come out alike.
 
     On a CPU, on one number of threads, the same request gives the same bytes whatever its neighbours, their order and
     number: those of the stock pipeline called with this image alone. Other numbers of threads, other devices and
@@ -37,25 +43,36 @@ class Diffusers(EditingBackend):
             backend "instruct_pix2pix", whose default is "timbrooks/instruct-pix2pix", the paper's.
         revision: Branch, tag or commit on the Hub. Default: None, the main branch.
         variant: Which of several files of weights, such as "fp16". Default: None.
-        dtype: "float32", "float16", "bfloat16", or "auto": float16 on CUDA, float32 elsewhere. Default: "auto".
+        dtype: "float32", "float16", "bfloat16", or "auto": on CUDA what the family is made for, float32 elsewhere.
+            Default: "auto".
         device: "cuda", "cuda:1", "mps", "cpu", or "auto", the first of them that there is. Default: "auto".
-        size: Side in pixels of the square that the model sees, a multiple of 8. Default: 256.
+        size: Side in pixels of the square that the model sees, a multiple of 8 or of what its family asks for.
+            Default: None, the size that the family is made for: 256 for InstructPix2Pix, as in the paper.
+        shape: "square", or "aspect": the square's area at the image's own ratio, resized and never cropped.
+            Default: "square".
         batch_size: Images at once on a GPU; on a CPU it is always one. A batch that is not full costs as much as a full
-            one. One that does not fit into memory is halved. Default: None, 16.
+            one. One that does not fit into memory is halved. Default: None: 16, or one where a pipeline makes one
+            image at a time, or several prompts of one image at a time.
+        memory: "full"; "offload" or "sequential", which keep parts or single layers beside the GPU until they are used;
+            "8bit" or "4bit", which need bitsandbytes and draw other pixels. Default: "full".
         preset: "paper" (100 steps, guidance 4 and 1.5, the paper's template), "official" (the same with the bare
             prompt), "fast" (DPM++ 2M, 20 steps) or "fastest" (DPM++ 2M, 10 steps, image guidance 1, two passes of the
-            network a step instead of three). Any argument below replaces the preset's. To other pipelines than
-            InstructPix2Pix a preset gives its template alone, and "fast" and "fastest" are refused. Default: "paper".
-        num_inference_steps: Denoising steps. Default: None, the preset's.
-        guidance_scale: How strongly the prompt pulls; above 1. Default: None, the preset's.
-        image_guidance_scale: How strongly the source holds; at least 1. Default: None, the preset's.
+            network a step instead of three). To other families "paper" leaves all to the family, "official" with the
+            bare prompt, and "fast" and "fastest" are refused. "lcm", "hyper" and "lightning" are presets of few steps
+            with a LoRA, for the families that have one. Any argument below replaces the preset's. Default: "paper".
+        num_inference_steps: Denoising steps. Default: None, the preset's or the family's.
+        guidance_scale: How strongly the prompt pulls, under whatever name the family has it; for InstructPix2Pix above
+            1. Default: None, the preset's or the family's.
+        image_guidance_scale: How strongly the source holds; at least 1. Default: None, the preset's or the family's.
         strength: Share of the steps that are taken, in (0, 1]; for image-to-image pipelines only, where it says how
-            much of the image is replaced. Default: None, the pipeline's own.
-        negative_prompt: What the prompt pulls away from. Default: None.
+            much of the image is replaced: `int(num_inference_steps * strength)` steps. Default: None, the family's.
+        negative_prompt: What the prompt pulls away from. Default: None, the family's.
         scheduler: The sampler: a class of diffusers by name, or a mapping with `name` and the options to change.
             Default: None, the preset's or the checkpoint's.
-        template: What is wrapped around each prompt, with "{prompt}" in its place. Default: None, the preset's.
-        lora: A LoRA to merge in: a file, a folder, or an id on the Hub. Default: None.
+        template: What is wrapped around each prompt, with "{prompt}" in its place. Default: None, the preset's or the
+            family's.
+        lora: A LoRA to merge in: a file, a folder, an id on the Hub, or a file there, "owner/name/file.safetensors".
+            Default: None, the preset's.
         lora_scale: How much of it. Default: 1.
         compile: Compile the network with `torch.compile`: takes minutes once, then each image is faster.
             Default: False.
@@ -86,8 +103,10 @@ class Diffusers(EditingBackend):
         variant: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
-        size: int = 256,
+        size: int | None = None,
+        shape: str = "square",
         batch_size: int | None = None,
+        memory: str = "full",
         preset: str = "paper",
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -108,8 +127,8 @@ class Diffusers(EditingBackend):
         option_rules.check_packages(self.name, PACKAGES if lora is None else (*PACKAGES, "peft"))
         settings = read_settings(Settings, locals(), RULES)  # the arguments above, by name
         check_pipeline_kwargs(settings)
-        _check_pipeline(settings)
-        super().__init__(settings, _fingerprint(settings))
+        self._plan = _plan_so_far(settings)
+        super().__init__(settings, _fingerprint(settings, self._plan))
 
     def _chosen_model(self, model_id: str | None) -> str:
         chosen = self.default_model if model_id is None else model_id
@@ -128,6 +147,27 @@ class Diffusers(EditingBackend):
         """Whether it runs on a CUDA device, where there is one."""
         return self._settings.device not in ("cpu", "mps")
 
+    @property
+    def batch_size(self) -> int:
+        """How many images are edited at once; one on a CPU, and where the pipeline makes one at a time."""
+        together = self._plan.family.together if self._plan else "each"
+        if together == "one" or (together == "prompts" and self._settings.batch_size is None):
+            return 1
+        return super().batch_size
+
+    def model_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width in pixels at which the model sees an image of this height and width.
+
+        Raises:
+            ValueError: The model has to be loaded for that, and cannot be.
+
+        """
+        return self._known_plan().sides(height, width)
+
+    def bucket(self, height: int, width: int) -> tuple[int, int] | None:
+        """Return the model's height and width for an image, where those of images differ and are known already."""
+        return self._plan.sides(height, width) if self._plan and self._settings.shape == "aspect" else None
+
     def provenance(self) -> dict[str, str]:
         """Return what bits depend on beside the fingerprint: device, dtype, threads of a CPU, versions, commit.
 
@@ -138,7 +178,8 @@ class Diffusers(EditingBackend):
         from albu_diffusemix.backends import torch_devices  # noqa: PLC0415  imports torch
 
         device = torch_devices.choose_device(self._settings.device)
-        facts = torch_devices.provenance(device, torch_devices.choose_dtype(self._settings.dtype, device))
+        on_gpu = self._plan.family.dtype if self._plan else "float16"
+        facts = torch_devices.provenance(device, torch_devices.choose_dtype(self._settings.dtype, device, on_gpu))
         return {**facts, **cached_commit(self._settings.model_id, self._settings.revision)}
 
     def _is_on_gpu(self) -> bool:
@@ -149,7 +190,17 @@ class Diffusers(EditingBackend):
     def _load_editor(self) -> Editor:
         from albu_diffusemix.backends.diffusers.loading import load  # noqa: PLC0415  seconds
 
-        return load(self._settings)
+        editor, self._plan = load(self._settings)
+        return editor
+
+    def _known_plan(self) -> CallPlan:
+        if self._plan is None:
+            self.load()
+        assert self._plan is not None  # noqa: S101  a loaded model has one
+        return self._plan
+
+    def _fill_template(self, prompt: str) -> str:
+        return self._known_plan().template.replace("{prompt}", prompt)
 
 
 class InstructPix2Pix(Diffusers):
@@ -166,15 +217,18 @@ class InstructPix2Pix(Diffusers):
     default_model: ClassVar[str | None] = PAPER_MODEL
 
 
-def _check_pipeline(settings: Settings) -> None:
+def _plan_so_far(settings: Settings) -> CallPlan | None:
+    """Return how the model is called, and check what is here of it; None where its pipeline is not known yet."""
     class_name = known_class(settings)
-    if class_name is not None:
-        call_arguments(settings, editing_class(class_name))
+    if class_name is None:
+        return None
+    plan = make_plan(settings, class_name, local_folder(settings))
     if settings.is_local:
         check_files(Path(settings.model_id), settings.variant, safety_checker=settings.safety_checker)
+    return plan
 
 
-def _fingerprint(settings: Settings) -> str:
+def _fingerprint(settings: Settings, plan: CallPlan | None) -> str:
     """Return a digest of what changes pixels: a folder counts by its contents, a model of the Hub by its name.
 
     The prefix is the same for both names of the backend, since equal settings give equal pixels under both.
@@ -189,7 +243,7 @@ def _fingerprint(settings: Settings) -> str:
     facts = {
         "model": model,
         "dtype": settings.dtype,
-        "size": settings.size,
+        "size": settings.size or (plan.size if plan else None),
         "preset": settings.preset,
         "knobs": settings.call_options,  # keys stay as they are: fingerprints of stores depend on them
         "scheduler": settings.scheduler,
@@ -198,4 +252,10 @@ def _fingerprint(settings: Settings) -> str:
         "safety_checker": settings.safety_checker,
         "pipeline_kwargs": settings.pipeline_kwargs or {},
     }
+    if plan and plan.family.pipeline not in (INSTRUCT, XL_INSTRUCT):
+        facts |= {"family": f"{plan.family.pipeline}-{FAMILIES_VERSION}", "template": settings.template}
+    if settings.shape != "square":
+        facts["shape"] = settings.shape
+    if settings.memory in QUANTIZED:
+        facts["memory"] = settings.memory
     return digest_facts(f"instruct_pix2pix-{VERSION}", facts)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import zipfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from albu_diffusemix.backends.model_files import MODEL_INDEX, digest_files, read_json, samples
@@ -12,7 +13,18 @@ __all__ = ["check_files", "digest_lora", "digest_weights", "pipeline_class"]
 
 _CHECKER_PARTS = ("safety_checker", "feature_extractor")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+_SENTENCEPIECE = ("spiece.model", "tokenizer.model")
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})")
+_VARIANT = re.compile(r"\.([\w-]+?)(?:-\d{5}-of-\d{5})?\.(?:safetensors|bin)$")
+_QUANTIZERS = {
+    "bitsandbytes": "bitsandbytes",
+    "bitsandbytes_4bit": "bitsandbytes",
+    "bitsandbytes_8bit": "bitsandbytes",
+    "gguf": "gguf",
+    "modelopt": "nvidia-modelopt",
+    "quanto": "optimum-quanto",
+    "torchao": "torchao",
+}
 _HEADER_LENGTH = 8  # bytes in front of a safetensors header that give its length
 
 
@@ -54,7 +66,7 @@ def check_files(folder: Path, variant: str | None, *, safety_checker: bool) -> N
         for path in sorted(part.glob("*.json")):
             read_json(path)
         if _holds_weights(class_name):
-            _existing(part / "config.json")
+            _check_quantizer(_existing(part / "config.json"))
             for path in _weight_files(part, variant):
                 _check_weights(path)
         elif "Tokenizer" in class_name:
@@ -120,7 +132,11 @@ def _weight_files(part: Path, variant: str | None) -> list[Path]:
         chosen = chosen or [path for path in found if "." not in path.stem]
         if chosen:
             return sorted({shard for path in chosen for shard in _shards_beside(path)})
-    raise ValueError(f"checkpoint folder {part} has no weights: expected a file such as {_expected(part, variant)}")
+    others = sorted({match.group(1) for path in part.iterdir() if (match := _VARIANT.search(path.name))})
+    hint = f"; there is variant={others[0]!r}: give it" if others else ""
+    raise ValueError(
+        f"checkpoint folder {part} has no weights: expected a file such as {_expected(part, variant)}{hint}"
+    )
 
 
 def _shards_beside(path: Path) -> list[Path]:
@@ -169,10 +185,33 @@ def _check_weights(path: Path) -> None:
 def _check_tokenizer(part: Path) -> None:
     if not any((part / name).is_file() for name in _TOKENIZER_FILES):
         raise ValueError(f"checkpoint folder {part} has no tokenizer: expected one of {', '.join(_TOKENIZER_FILES)}")
+    if not (part / "tokenizer.json").is_file() and any((part / name).is_file() for name in _SENTENCEPIECE):
+        missing = [package for package in ("sentencepiece", "protobuf") if not _is_installed(package)]
+        if missing:
+            raise ValueError(
+                f"tokenizer {part} is one of SentencePiece and needs {', '.join(missing)}, not installed here: pip "
+                f"install {' '.join(missing)}"
+            )
     if (part / "vocab.json").is_file() and not (part / "tokenizer.json").is_file():
         _existing(part / "merges.txt")
 
 
-def _existing(path: Path) -> None:
+def _check_quantizer(config: Path) -> None:
+    """Raise ValueError for weights in fewer bits without the package that reads them."""
+    method = (read_json(config).get("quantization_config") or {}).get("quant_method")
+    package = _QUANTIZERS.get(str(method))
+    if package is not None and not _is_installed(package):
+        raise ValueError(f"{config.parent} holds weights of {package}, not installed here: pip install {package}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"checkpoint file {path} is missing: download or save the checkpoint again")
+    return path

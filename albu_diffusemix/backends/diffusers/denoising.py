@@ -34,6 +34,7 @@ class InstructEditor(PipelineEditor):
         guidance: Guidance,
         negative_prompt: str,
     ) -> None:
+        _check_source_is_used(pipeline.unet)
         self._pipeline = pipeline
         self._steps = num_inference_steps
         self._guidance = guidance
@@ -44,25 +45,27 @@ class InstructEditor(PipelineEditor):
     def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
         """Edit a batch."""
         noise = generators(inputs)
-        self._pipeline.scheduler.set_timesteps(self._steps, device=self._pipeline.device)
+        self._pipeline.scheduler.set_timesteps(self._steps, device=self._pipeline._execution_device)  # noqa: SLF001  differs where parts are offloaded
         conditions = torch.cat(encode_passes(self._encode, inputs, self._negative_prompt, self._guidance))
         sources = encode_images(lambda images: self._encode_distinct(images, len(inputs)), inputs)
         latents = self._denoise(self._first_latents(sources, noise), sources, conditions, noise)
-        return self._decode(latents)
+        outputs = self._decode(latents)
+        self._pipeline.maybe_free_model_hooks()
+        return outputs
 
     def _encode_prompt(self, prompt: str) -> torch.Tensor:
         tokenizer, encoder = self._pipeline.tokenizer, self._pipeline.text_encoder
         prompt = self._pipeline.maybe_convert_prompt(prompt, tokenizer)
         tokens = tokenizer(
             prompt, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-        ).to(encoder.device)
+        ).to(self._pipeline._execution_device)  # noqa: SLF001  as above
         uses_mask = getattr(encoder.config, "use_attention_mask", False)
         encoded: torch.Tensor = encoder(tokens.input_ids, tokens.attention_mask if uses_mask else None)[0]
         return encoded.to(encoder.dtype)
 
     def _encode_distinct(self, images: list[NDArray[np.uint8]], batch_size: int) -> torch.Tensor:
         vae = self._pipeline.vae
-        tensors = (2 * to_unit(images) - 1).to(vae.device, vae.dtype)
+        tensors = (2 * to_unit(images) - 1).to(self._pipeline._execution_device, vae.dtype)  # noqa: SLF001  as above
         latents: torch.Tensor = apply_in_chunks(
             lambda chunk: vae.encode(chunk).latent_dist.mode(), tensors, batch_size, torch.cat
         )
@@ -98,3 +101,11 @@ class InstructEditor(PipelineEditor):
         images = apply_in_chunks(lambda chunk: vae.decode(chunk, return_dict=False)[0], scaled, len(latents), torch.cat)
         _, flagged = self._pipeline.run_safety_checker(images, images.device, vae.dtype)
         return to_outputs((images * 0.5 + 0.5).clamp(0, 1), flagged)
+
+
+def _check_source_is_used(unet: Any) -> None:
+    """Raise ValueError for a network whose weights for the source are all zero."""
+    weights = getattr(unet.conv_in, "weight", None)
+    channels = unet.config.out_channels
+    if weights is not None and weights.device.type != "meta" and not weights[:, channels:].any():
+        raise ValueError("the network ignores the source: its weights for the image are all zero; take another model")

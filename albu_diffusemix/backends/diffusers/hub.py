@@ -5,29 +5,43 @@ from pathlib import Path
 from albu_diffusemix.backends.diffusers.checkpoint import pipeline_class
 from albu_diffusemix.backends.diffusers.families import INSTRUCT
 from albu_diffusemix.backends.diffusers.settings import Settings
-from albu_diffusemix.backends.model_files import cached_snapshot
+from albu_diffusemix.backends.model_files import MODEL_INDEX, cached_snapshot
 from albu_diffusemix.text import in_one_line
 
-__all__ = ["PAPER_MODEL", "download", "known_class"]
+__all__ = ["PAPER_MODEL", "download", "known_class", "local_folder"]
 
 PAPER_MODEL = "timbrooks/instruct-pix2pix"
 
 
 def known_class(settings: Settings) -> str | None:
-    """Return the model's pipeline as far as that is known without a network.
+    """Return the model's pipeline as far as that is known without downloading its weights.
 
     Raises:
         ValueError: The model may not be downloaded, and is not here; or it is not a checkpoint.
 
     """
-    if settings.is_local:
-        return pipeline_class(Path(settings.model_id))
-    folder = cached_snapshot(settings.model_id, settings.revision)
+    folder = local_folder(settings)
     if folder is not None:
         return pipeline_class(folder)
     if settings.local_files_only:
         raise ValueError(_how_to_get(settings, "and local_files_only forbids to download it"))
-    return INSTRUCT if settings.model_id == PAPER_MODEL else None
+    return INSTRUCT if settings.model_id == PAPER_MODEL else _class_on_hub(settings)
+
+
+def local_folder(settings: Settings) -> Path | None:
+    """Return the model's folder as far as it is here; in the Hub's cache files may be missing."""
+    return Path(settings.model_id) if settings.is_local else cached_snapshot(settings.model_id, settings.revision)
+
+
+def _class_on_hub(settings: Settings) -> str | None:
+    """Ask the Hub for the one small file that names the pipeline; None where it cannot be asked."""
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  only for models of the Hub
+
+    try:
+        index = hf_hub_download(settings.model_id, MODEL_INDEX, revision=settings.revision)
+    except Exception:  # noqa: BLE001  no network, or no access: said when the model is loaded
+        return None
+    return pipeline_class(Path(index).parent)
 
 
 def download(settings: Settings) -> Path:
@@ -53,8 +67,17 @@ def download(settings: Settings) -> Path:
             )
         )
     except Exception as error:
-        reason = in_one_line(error.__cause__ or error)
-        raise ValueError(_how_to_get(settings, f"and cannot be downloaded ({reason})")) from error
+        cause = error.__cause__ or error
+        if "GatedRepoError" in (type(error).__name__, type(cause).__name__):
+            raise ValueError(_how_to_enter(settings.model_id)) from error
+        raise ValueError(_how_to_get(settings, f"and cannot be downloaded ({in_one_line(cause)})")) from error
+
+
+def _how_to_enter(model_id: str) -> str:
+    return (
+        f"model {model_id!r} is gated: accept its terms at https://huggingface.co/{model_id}, then run once: "
+        "hf auth login"
+    )
 
 
 def _how_to_get(settings: Settings, why: str) -> str:

@@ -10,26 +10,25 @@ import diffusers
 import torch
 import transformers
 
+from albu_diffusemix.backends.diffusers.call_plan import CallPlan, make_plan
 from albu_diffusemix.backends.diffusers.checkpoint import check_files, pipeline_class
 from albu_diffusemix.backends.diffusers.denoising import InstructEditor
-from albu_diffusemix.backends.diffusers.families import (
-    INSTRUCT,
-    XL_INSTRUCT,
-    call_arguments,
-    editing_class,
-    takes_batches,
-)
+from albu_diffusemix.backends.diffusers.families import INSTRUCT
 from albu_diffusemix.backends.diffusers.hub import download
+from albu_diffusemix.backends.diffusers.memory import keep_in_float32, place, quantization
+from albu_diffusemix.backends.diffusers.probe import check_by_probe
 from albu_diffusemix.backends.diffusers.settings import Settings
-from albu_diffusemix.backends.diffusers.stock import BatchEditor, SingleEditor, image_argument
+from albu_diffusemix.backends.diffusers.signatures import call_parameters, pipeline_of
+from albu_diffusemix.backends.diffusers.stock import StockEditor
 from albu_diffusemix.backends.editing import Editor
 from albu_diffusemix.backends.instruct import guidance_of
 from albu_diffusemix.backends.torch_devices import choose_device, choose_dtype
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["load"]
 
 
-def load(settings: Settings) -> Editor:
+def load(settings: Settings) -> tuple[Editor, CallPlan]:
     """Load a model onto its device.
 
     Raises:
@@ -39,36 +38,48 @@ def load(settings: Settings) -> Editor:
     device = choose_device(settings.device)
     folder = download(settings)
     check_files(folder, settings.variant, safety_checker=settings.safety_checker)
-    arguments = call_arguments(settings, editing_class(pipeline_class(folder)))
-    pipeline = _read(folder, settings, choose_dtype(settings.dtype, device))
-    _check_call(pipeline, arguments, settings)
-    _set_scheduler(pipeline, settings)
-    _add_lora(pipeline, settings)
-    _place(pipeline, settings, device)
-    return _editor(pipeline, arguments, settings)
+    plan = make_plan(settings, pipeline_class(folder), folder)
+    pipeline = _read(folder, settings, plan, choose_dtype(settings.dtype, device, plan.family.dtype))
+    _check_call(pipeline, plan, settings)
+    _set_scheduler(pipeline, plan)
+    _add_lora(pipeline, plan, settings)
+    if plan.family.vae_dtype is not None:
+        keep_in_float32(pipeline.vae)
+    place(pipeline, settings, device)
+    return _editor(pipeline, plan, settings), plan
 
 
-def _read(folder: Path, settings: Settings, dtype: torch.dtype) -> Any:
+def _read(folder: Path, settings: Settings, plan: CallPlan, dtype: torch.dtype) -> Any:
     class_name = pipeline_class(folder)
+    saved_class = pipeline_of(class_name, settings.model_id)
     options: dict[str, Any] = {}
-    accepted = inspect.signature(getattr(diffusers, class_name, diffusers.DiffusionPipeline).__init__).parameters
+    accepted = inspect.signature(saved_class.__init__).parameters
     if "safety_checker" in accepted and not settings.safety_checker:
         options = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     if "add_watermarker" in accepted:
         options["add_watermarker"] = False
+    options.update(plan.family.loaded_with)
+    options.update(quantization(settings, folder, dtype))
     try:
         with _no_bars():
             reader: Any = diffusers.DiffusionPipeline
             pipeline = reader.from_pretrained(
                 folder, dtype=dtype, variant=settings.variant, local_files_only=True, **options
             )
-            if image_argument(pipeline) is None:
+            if class_name != plan.family.pipeline:
                 pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(pipeline)
-    except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ValueError(f"cannot load {class_name} from {folder}: {reason}") from error
+    except Exception as error:
+        raise ValueError(f"cannot load {class_name} from {folder}: {_reason(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what went wrong, with what to install where a package is missing."""
+    said = f"{type(error).__name__}: {in_one_line(error)}"
+    if isinstance(error, ImportError | NameError):  # diffusers leaves out names whose packages are missing
+        return f"a package is missing ({said}); pip install torchvision sentencepiece protobuf"
+    return said
 
 
 @contextlib.contextmanager
@@ -86,22 +97,20 @@ def _no_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _check_call(pipeline: Any, arguments: Mapping[str, Any], settings: Settings) -> None:
-    accepted = inspect.signature(pipeline.__call__).parameters
-    for name in arguments:
+def _check_call(pipeline: Any, plan: CallPlan, settings: Settings) -> None:
+    accepted = call_parameters(pipeline)
+    for name in plan.arguments:
         if name not in accepted:
             raise ValueError(
                 f"{type(pipeline).__name__} of {settings.model_id!r} takes no {name}; it takes {', '.join(accepted)}"
             )
 
 
-def _set_scheduler(pipeline: Any, settings: Settings) -> None:
+def _set_scheduler(pipeline: Any, plan: CallPlan) -> None:
     """Build the scheduler from the checkpoint's own configuration, which nothing has changed yet."""
-    is_instruct = type(pipeline).__name__ in (INSTRUCT, XL_INSTRUCT)
-    chosen = settings.or_preset("scheduler") if is_instruct else settings.scheduler
-    if chosen is None:
+    if plan.scheduler is None:
         return
-    options = dict(chosen) if isinstance(chosen, Mapping) else {"name": chosen}
+    options = dict(plan.scheduler) if isinstance(plan.scheduler, Mapping) else {"name": plan.scheduler}
     scheduler = getattr(diffusers, options.pop("name"))
     accepted = inspect.signature(scheduler).parameters
     unknown = [name for name in options if name not in accepted]
@@ -110,42 +119,41 @@ def _set_scheduler(pipeline: Any, settings: Settings) -> None:
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
 
 
-def _add_lora(pipeline: Any, settings: Settings) -> None:
+def _add_lora(pipeline: Any, plan: CallPlan, settings: Settings) -> None:
     """Merge a LoRA into the weights, so that it costs nothing later."""
-    if settings.lora is None:
+    if plan.lora is None:
         return
+    name, scale = plan.lora
     if not hasattr(pipeline, "load_lora_weights"):
         raise ValueError(f"{type(pipeline).__name__} of {settings.model_id!r} takes no LoRA")
-    path = Path(settings.lora)
-    named = {"weight_name": path.name} if path.is_file() else {}
-    source = path.parent if path.is_file() else settings.lora
+    source, file = _place_of_lora(name)
     try:
-        pipeline.load_lora_weights(source, local_files_only=settings.local_files_only, **named)
-        pipeline.fuse_lora(lora_scale=settings.lora_scale)
+        pipeline.load_lora_weights(source, local_files_only=settings.local_files_only, **file)
+        pipeline.fuse_lora(lora_scale=scale)
         pipeline.unload_lora_weights()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ValueError(f"cannot load lora {settings.lora!r}: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        raise ValueError(f"cannot load lora {name!r}: {in_one_line(error)}") from error
 
 
-def _place(pipeline: Any, settings: Settings, device: torch.device) -> None:
-    pipeline.to(device)
-    network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    wants_channels_last = device.type == "cuda" if settings.channels_last is None else settings.channels_last
-    convolutional = [part for part in (getattr(pipeline, "unet", None), getattr(pipeline, "vae", None)) if part]
-    if wants_channels_last:
-        for part in convolutional:
-            part.to(memory_format=torch.channels_last)
-    if settings.compile and network is not None:
-        network.compile(dynamic=False)
+def _place_of_lora(name: str) -> tuple[str, dict[str, str]]:
+    """Return the folder or the id on the Hub of a LoRA, and the argument that names its file there."""
+    path = Path(name)
+    if path.is_file():
+        return str(path.parent), {"weight_name": path.name}
+    if path.exists() or path.suffix != ".safetensors":
+        return name, {}
+    owner, repository, *file = name.split("/")
+    return f"{owner}/{repository}", {"weight_name": "/".join(file)}
 
 
-def _editor(pipeline: Any, arguments: dict[str, Any], settings: Settings) -> Editor:
-    class_name = type(pipeline).__name__
-    if class_name != INSTRUCT:
-        return BatchEditor(pipeline, arguments) if takes_batches(class_name) else SingleEditor(pipeline, arguments)
-    return InstructEditor(
-        pipeline,
-        num_inference_steps=settings.or_preset("num_inference_steps"),
-        guidance=guidance_of(settings),
-        negative_prompt=settings.negative_prompt or "",
-    )
+def _editor(pipeline: Any, plan: CallPlan, settings: Settings) -> Editor:
+    if plan.family.pipeline == INSTRUCT:
+        return InstructEditor(
+            pipeline,
+            num_inference_steps=settings.or_preset("num_inference_steps"),
+            guidance=guidance_of(settings),
+            negative_prompt=settings.negative_prompt or "",
+        )
+    editor = StockEditor(pipeline, plan)
+    check_by_probe(editor, plan)
+    return editor

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.backends import option_rules
+from albu_diffusemix.backends.diffusers.families import CALL_OPTIONS, INSTRUCT
+from albu_diffusemix.backends.diffusers.few_steps import FEW_STEPS
 from albu_diffusemix.backends.editing import EditingSettings
+from albu_diffusemix.backends.presets import PRESETS
 
-__all__ = ["PACKAGES", "RULES", "SCHEDULERS", "Settings", "check_pipeline_kwargs"]
+__all__ = ["FLOW_SCHEDULERS", "PACKAGES", "QUANTIZED", "RULES", "SCHEDULERS", "Settings", "check_pipeline_kwargs"]
 
 SCHEDULERS = (
     "DDIMScheduler",
@@ -24,15 +27,23 @@ SCHEDULERS = (
     "LCMScheduler",
     "LMSDiscreteScheduler",
     "PNDMScheduler",
+    "TCDScheduler",
     "UniPCMultistepScheduler",
 )
-"""Samplers whose noise comes from the generator of each sample alone."""
+"""Samplers for models of diffusion, whose noise comes from the generator of each sample alone."""
+
+FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler",)
+"""Samplers for models of flow, which say the steps' noise levels themselves."""
 
 _LATENT_STRIDE = 8  # pixels that a latent stands for, along a side
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_CALL_OPTIONS = ("num_inference_steps", "guidance_scale", "image_guidance_scale", "strength", "negative_prompt")
-_SET_BY_US = ("prompt", "image", "input_images", "generator", "output_type", "return_dict", "height", "width")
+_SET_BY_US = (
+    "prompt", "image", "images", "input_images", "generator", "output_type", "return_dict", "height", "width",
+    "max_area",
+)  # fmt: skip
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
+QUANTIZED = ("8bit", "4bit")
+"""Ways to use less memory that change what is drawn."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,9 @@ class Settings(EditingSettings):
 
     model_id: str
     variant: str | None
+    size: int | None
+    shape: str
+    memory: str
     dtype: str
     device: str
     strength: float | None
@@ -59,7 +73,15 @@ class Settings(EditingSettings):
     @property
     def call_options(self) -> dict[str, Any]:
         """The arguments for the pipeline's call that the user gave."""
-        return {name: value for name in _CALL_OPTIONS if (value := getattr(self, name)) is not None}
+        return {name: value for name in CALL_OPTIONS if (value := getattr(self, name)) is not None}
+
+    def or_preset(self, name: str) -> Any:
+        """Return an option of InstructPix2Pix, or the preset's value where the user gave none."""
+        value = getattr(self, name)
+        few = FEW_STEPS.get((INSTRUCT, self.preset))
+        if value is None and few is not None:
+            value = few.scheduler if name == "scheduler" else few.values.get(name)
+        return getattr(PRESETS.get(self.preset, PRESETS["paper"]), name) if value is None else value
 
 
 RULES = {
@@ -73,12 +95,15 @@ RULES = {
     "size": option_rules.Rule(
         f"a multiple of {_LATENT_STRIDE} pixels, such as 256",
         lambda value: option_rules.COUNT.holds(value) and value % _LATENT_STRIDE == 0,
-    ),
+    ).or_none(),
+    "shape": option_rules.one_of("square", "aspect"),
+    "memory": option_rules.one_of("full", "offload", "sequential", *QUANTIZED),
+    "preset": option_rules.one_of(*PRESETS, *dict.fromkeys(preset for _, preset in FEW_STEPS)),
     "strength": option_rules.Rule(
         "a number in (0, 1], the share of the steps that are taken",
         lambda value: option_rules.is_number(value) and 0 < value <= 1,
     ).or_none(),
-    "scheduler": option_rules.scheduler_of(SCHEDULERS).or_none(),
+    "scheduler": option_rules.scheduler_of((*SCHEDULERS, *FLOW_SCHEDULERS)).or_none(),
     "lora": option_rules.LORA.or_none(),
     "lora_scale": option_rules.NUMBER,
     "compile": option_rules.FLAG,
@@ -92,7 +117,7 @@ RULES = {
 def check_pipeline_kwargs(settings: Settings) -> None:
     """Raise ValueError where arguments are given for the pipeline's call that have their place elsewhere."""
     for name in settings.pipeline_kwargs or {}:
-        if name in _CALL_OPTIONS:
+        if name in CALL_OPTIONS:
             raise ValueError(f"pipeline_kwargs holds {name!r}: give it to the backend itself, as {name}=")
         if name in _SET_BY_US or "embeds" in name:
             raise ValueError(f"pipeline_kwargs holds {name!r}, which the backend sets for each request: leave it out")

@@ -1,56 +1,85 @@
-"""Any other pipeline, called as diffusers made it: in batches where that is known to be right, else image by image."""
+"""Pipelines called as diffusers made them, each as its row of the table says."""
 
-import inspect
 from collections.abc import Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import torch
 from PIL import Image
 
+from albu_diffusemix.backends.diffusers.call_plan import CallPlan
 from albu_diffusemix.backends.diffusers.pipeline_editor import PipelineEditor, generators, to_outputs, to_unit
 from albu_diffusemix.backends.editing import KEPT_PROMPTS, ModelInput, ModelOutput
 
-__all__ = ["BatchEditor", "SingleEditor", "image_argument"]
+__all__ = ["StockEditor"]
 
 _EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
-class BatchEditor(PipelineEditor):
-    """Edits a batch with one call, each distinct prompt encoded once and kept.
+class StockEditor(PipelineEditor):
+    """Edits with one call of a pipeline what may be made together.
 
     Args:
-        pipeline: Image to image of SD or SDXL, or InstructPix2Pix of SDXL.
-        arguments: For its call.
+        pipeline: The pipeline, on its device.
+        plan: How it is called.
 
     """
 
-    def __init__(self, pipeline: Any, arguments: dict[str, Any]) -> None:
+    def __init__(self, pipeline: Any, plan: CallPlan) -> None:
         self._pipeline = pipeline
-        self._negative_prompt = arguments.get("negative_prompt")
-        self._arguments = {name: value for name, value in arguments.items() if name != "negative_prompt"}
+        self._family = plan.family
+        self._arguments = dict(plan.arguments)
+        self._negative_prompt = self._arguments.pop("negative_prompt", None)
         self._encode = lru_cache(KEPT_PROMPTS)(self._encode_prompt)
+        self.takes_batches = plan.family.together != "one"
+
+    def group(self, one: ModelInput) -> Any:
+        """Return what inputs of one call have in common: the shape, or the whole image."""
+        return one.image.tobytes() if self._family.together == "prompts" else super().group(one)
 
     @torch.no_grad()
     def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
-        """Edit a batch."""
-        images = to_unit([one.image for one in inputs])
-        encoded = zip(*[self._encode(one.prompt) for one in inputs], strict=True)
-        embeddings = {name: torch.cat(tensors) for name, tensors in zip(_EMBEDDINGS, encoded, strict=False)}
-        made = self._pipeline(
-            image=images,
-            generator=generators(inputs),
-            output_type="pt",
-            **_size(self._pipeline, images.shape[-1]),
-            **embeddings,
-            **self._arguments,
-        )
-        return _outputs(made)
+        """Edit what one call makes together."""
+        with _seeded(inputs[0].seed, self._pipeline):
+            made = self._pipeline(
+                **self._source(inputs),
+                **self._words([one.prompt for one in inputs]),
+                **self._sides(*inputs[0].image.shape[:2]),
+                generator=generators(inputs) if self.takes_batches else generators(inputs)[0],
+                output_type="pt",
+                **self._arguments,
+            )
+        return to_outputs(getattr(made, self._family.result), getattr(made, "nsfw_content_detected", None))
+
+    def _source(self, inputs: Sequence[ModelInput]) -> dict[str, Any]:
+        first = inputs[0].image
+        if self._family.image == "tensor":
+            return {self._family.image_name: to_unit([one.image for one in inputs])}
+        picture = Image.fromarray(first)
+        return {self._family.image_name: picture if self._family.image == "picture" else [picture]}
+
+    def _words(self, prompts: list[str]) -> dict[str, Any]:
+        if self._family.keeps_prompts:
+            encoded = zip(*[self._encode(prompt) for prompt in prompts], strict=True)
+            return {name: torch.cat(tensors) for name, tensors in zip(_EMBEDDINGS, encoded, strict=False)}
+        negative = {} if self._negative_prompt is None else {"negative_prompt": self._negative_prompt}
+        if not self.takes_batches:
+            return {"prompt": prompts[0], **negative}
+        return {"prompt": prompts, **{name: [text] * len(prompts) for name, text in negative.items()}}
+
+    def _sides(self, height: int, width: int) -> dict[str, int]:
+        if self._family.sized in ("image", "fixed"):
+            return {}
+        if self._family.sized == "resolutions":
+            self._pipeline.resolutions = [(width, height)]
+        area = {"max_area": height * width} if self._family.sized == "area" else {}
+        return {"height": height, "width": width, **area}
 
     def _encode_prompt(self, prompt: str) -> tuple[torch.Tensor, ...]:
         encoded: tuple[torch.Tensor, ...] = self._pipeline.encode_prompt(
             prompt=prompt,
-            device=self._pipeline.device,
+            device=self._pipeline._execution_device,  # noqa: SLF001  differs from `device` where parts are offloaded
             num_images_per_prompt=1,
             do_classifier_free_guidance=True,
             negative_prompt=self._negative_prompt,
@@ -58,48 +87,10 @@ class BatchEditor(PipelineEditor):
         return encoded
 
 
-class SingleEditor(PipelineEditor):
-    """Edits one image with one call: to some pipelines, several images are references for one.
-
-    Args:
-        pipeline: Any pipeline that takes an image and a prompt.
-        arguments: For its call.
-
-    """
-
-    takes_batches = False
-
-    def __init__(self, pipeline: Any, arguments: dict[str, Any]) -> None:
-        self._pipeline = pipeline
-        self._arguments = arguments
-
-    @torch.no_grad()
-    def edit(self, inputs: Sequence[ModelInput]) -> list[ModelOutput]:
-        """Edit the one image."""
-        [one] = inputs
-        picture = Image.fromarray(one.image)
-        name = image_argument(self._pipeline) or "image"
-        made = self._pipeline(
-            prompt=one.prompt,
-            generator=generators(inputs)[0],
-            output_type="pt",
-            **{name: picture if name == "image" else [picture]},
-            **_size(self._pipeline, one.image.shape[0]),
-            **self._arguments,
-        )
-        return _outputs(made)
-
-
-def image_argument(pipeline: Any) -> str | None:
-    """Return the argument by which a pipeline takes the image to edit; None where it edits no image."""
-    accepted = inspect.signature(pipeline.__call__).parameters
-    return next((name for name in ("image", "input_images") if name in accepted), None)
-
-
-def _size(pipeline: Any, side: int) -> dict[str, int]:
-    accepted = inspect.signature(pipeline.__call__).parameters
-    return {name: side for name in ("height", "width") if name in accepted}
-
-
-def _outputs(made: Any) -> list[ModelOutput]:
-    return to_outputs(made.images, getattr(made, "nsfw_content_detected", None))
+@contextmanager
+def _seeded(seed: int, pipeline: Any) -> Any:
+    """Seed torch's own generators, which some pipelines draw from, and restore them afterwards."""
+    device = pipeline._execution_device  # noqa: SLF001  as above
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -100,6 +100,10 @@ class Onnx(EditingBackend):
         commit = cached_commit(self._settings.model, self._settings.revision)
         return {"device": self._first_provider(), **versions, **commit}
 
+    def model_size(self, height: int, width: int) -> tuple[int, int]:  # noqa: ARG002  always a square
+        """Return the model's height and width in pixels."""
+        return self._settings.size, self._settings.size
+
     def _load_editor(self) -> Editor:
         from albu_diffusemix.backends.onnx.editor import GraphEditor  # noqa: PLC0415  imports onnxruntime
         from albu_diffusemix.backends.onnx.sessions import Graph, choose_providers  # noqa: PLC0415  as above

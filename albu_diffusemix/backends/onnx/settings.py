@@ -19,6 +19,7 @@ class Settings(EditingSettings):
     """All options of the backend."""
 
     model: str
+    size: int
     providers: str | tuple[Any, ...]
     session_options: dict[str, Any] | None
 

@@ -1,0 +1,58 @@
+"""Families whose pipelines need torchvision: `make test-vision` runs this file."""
+
+import functools
+
+import numpy as np
+import pytest
+import tiny_editors
+from diffusion_tools import THIRD_PARTY_WARNINGS, drawn_by, request
+from family_checks import check_purity, check_shapes, quick_backend
+
+pytestmark = [
+    *(pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # transformers of itself
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+ALL = pytest.mark.parametrize("name", tiny_editors.VISION)
+MORE = {"longcat": {"size": 1024, "num_inference_steps": 1}, "omnigen": {"num_inference_steps": 1}}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("editors")
+    return functools.cache(lambda name: tiny_editors.VISION[name](folder / name))
+
+
+@pytest.fixture(scope="module")
+def backends(models):
+    return functools.cache(lambda name: quick_backend(models(name), **MORE.get(name, {})))
+
+
+@ALL
+def test_a_family_draws_the_same_whatever_came_before_beside_or_after(backends, name):
+    check_purity(backends(name))
+
+
+@ALL
+def test_size_governs_what_a_family_draws_but_longcat(backends, name):
+    side = 1024 if name == "longcat" else 64
+    check_shapes(backends(name), (side, side))
+
+
+@pytest.mark.parametrize("name", ["qwen_edit", "omnigen", "kandinsky"])
+def test_with_shape_aspect_a_family_draws_the_images_own_ratio(models, name):
+    check_shapes(quick_backend(models(name), shape="aspect", **MORE.get(name, {})), (48, 96))
+
+
+def test_longcat_has_one_size(models):
+    with pytest.raises(ValueError, match="always draws 1,024 x 1,024 pixels: leave size out; got 64"):
+        quick_backend(models("longcat"))
+
+
+def test_qwen_is_guided_without_a_negative_prompt_of_the_users(models):
+    guided, not_guided = (
+        drawn_by(quick_backend(models("qwen_edit"), guidance_scale=scale), [request()]) for scale in (4.0, 1.0)
+    )
+    assert np.abs(guided - not_guided).mean() > 1e-4
