@@ -13,13 +13,13 @@ from albu_diffusemix.curate.table import ReviewTable
 from albu_diffusemix.store import Recipe, Source, Store
 
 PROMPTS = ("snowy", "sunset")
-HOSTILE = "x/<script>document.title='bad'</script> \"&'.png"
+HOSTILE = "odd/<script>document.title='bad'</script> \"&'.png"
 
 
 def write_photographs(folder: Path, count: int) -> Path:
     """Write crops of two photographs into two classes, and one whose name is not harmless."""
     names = [f"{('cat', 'astronaut')[number % 2]}/{number:03d}.png" for number in range(count - 1)]
-    for number, name in enumerate([*names, f"odd{HOSTILE.replace('/', '-')}"]):
+    for number, name in enumerate([*names, HOSTILE]):
         photograph = (data.chelsea(), data.astronaut())[number % 2]
         left = 7 * number % 150
         path = folder / name

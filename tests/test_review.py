@@ -83,9 +83,11 @@ def test_pictures_lie_beside_the_page_where_they_are_large_together(written, tmp
     assert {tmp_path / address for address in beside} == set((tmp_path / "review_files").iterdir())
 
 
-def test_no_text_of_a_store_becomes_markup(written):
-    page = written()
-    assert any(row["key"].endswith(HOSTILE.replace("/", "-")) for row in data_in(page)["rows"])
+def test_no_text_of_a_store_becomes_markup(written, folder, tmp_path):
+    prompt = "</script><script>alert(1)</script>"
+    page = written(make_store(tmp_path / "other.dm", folder, (prompt,)))
+    assert HOSTILE in {row["key"] for row in data_in(page)["rows"]}
+    assert prompt in data_in(page)["prompts"]
     assert [attributes for tag, attributes in Tags(page).tags if tag == "script"] == [
         {"type": "application/json", "id": "data"},
         {},
