@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,5 +87,6 @@ def _write(table: ReviewTable, sources: Sources, options: argparse.Namespace) ->
 def _serve(table: ReviewTable, sources: Sources, port: int) -> int:
     with ReviewServer(table, sources, port) as server, contextlib.suppress(KeyboardInterrupt):
         say(f"Open {server.address} in a browser. Each verdict is written at once; Ctrl-C ends.")
+        sys.stdout.flush()  # it may be read by a program
         server.serve_forever()
     return DONE
