@@ -13,6 +13,7 @@ MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
 OLD_PINS := tests/requirements-old.txt
 VISION_PINS := tests/requirements-vision.txt
+BROWSER_PINS := tests/requirements-browser.txt
 # Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
 NOT_IN_OLD := benchmarks|dataset_files|datasets|diffusers|diffusion_tools|fractal_assets|hub_server|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
 # Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
@@ -29,7 +30,7 @@ export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
 test test-x test-x-all test-old test-vision: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-x-all test-old campaign test-onnx test-vision smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
+.PHONY: help demo test test-x test-x-all test-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -58,6 +59,10 @@ test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an enviro
 
 test-vision: $(VENV)-vision/.dev ## Test with torchvision and the libraries that want it (some 6 GB, not part of .ci/run)
 	$(VENV)-vision/bin/python -m pytest -n auto --dist loadgroup tests/vision_*.py
+
+test-browser: $(VENV)/.dev $(BROWSER_PINS) ## Test the page of review in Debian's chromium (apt-get install chromium chromium-driver)
+	$(BIN)/python $(INSTALL) --target build/browser --upgrade --requirement $(BROWSER_PINS)
+	PYTHONPATH=build/browser $(BIN)/python -m pytest tests/browser_review.py
 
 smoke: ## Install the wheel into a fresh environment of PYTHON=python3.13 and try what a user does first
 	@rm -rf $(SMOKE) build/lib

@@ -42,6 +42,7 @@ ANY_HOST = {
     "test_fractal_assets",
     "test_fractals",
     "test_raw_stores",
+    "test_review",
     "test_generate_balance",
     "test_generate_beginnings",
     "test_generate_changed",

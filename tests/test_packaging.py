@@ -48,6 +48,10 @@ def test_the_wheel_carries_the_fractals_with_their_manifest_and_the_type_marker(
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 
 
+def test_the_wheel_carries_the_page_of_review(wheel):
+    assert {f"albu_diffusemix/curate/review.{ending}" for ending in ("html", "css", "js")} <= set(wheel)
+
+
 def test_the_wheel_carries_every_module_of_the_package_and_no_other_program(wheel):
     modules = {name for name in wheel if name.endswith(".py")}
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "albu_diffusemix").rglob("*.py")}

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from albu_diffusemix.cli import bake, choices, compare, curate, exchange, generate, hub, onnx, pictures, store
+from albu_diffusemix.cli import bake, choices, compare, curate, exchange, generate, hub, onnx, pictures, review, store
 from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
 from albu_diffusemix.cli.versions import ShowVersions
 from albu_diffusemix.import_paths import leave_out_working_directory
@@ -63,4 +63,5 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_commands(commands)
     store.add_commands(commands)
     choices.add_commands(commands)
+    review.add_commands(commands)
     return parser

@@ -34,6 +34,7 @@ from albu_diffusemix.store.choices import CHOICES, ChoicesFile, Verdict, read_ve
 from albu_diffusemix.store.choices_index import Choices, compile_choices
 from albu_diffusemix.store.files import StoreError, explained
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
+from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.locks import refuse_without_locks
 from albu_diffusemix.store.members import Problem
 from albu_diffusemix.store.part_files import PARTS
@@ -292,6 +293,15 @@ class Store:
     def kept_records(self) -> Iterator[Record]:
         """Yield the counterparts that are not rejected, in the order of their bytes on disk."""
         return (record for record in self.records() if not self.is_rejected(record))
+
+    def whole_index(self) -> Index:
+        """Return one index of all images and failures, compared with its check, for what goes through columns.
+
+        Raises:
+            StoreError: The parts cannot be read.
+
+        """
+        return self._now.catalog.whole()
 
     rows = records  # another name, for scripts that treat a store as a table
 

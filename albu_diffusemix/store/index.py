@@ -170,6 +170,15 @@ class Index:
         for number in np.lexsort((self._rows["offset"], self._rows["part"])).tolist():
             yield self._record(number, self._unpack(number))
 
+    def record(self, number: int) -> Record:
+        """Return the entry of a row.
+
+        Raises:
+            DamagedIndexError: It is damaged.
+
+        """
+        return self._record(number, self._unpack(number))
+
     def counts(self) -> tuple[int, int, int]:
         """Return the number of images, of failures, and of sources that have one or the other."""
         images = int(np.count_nonzero(self._rows["encoding"]))
