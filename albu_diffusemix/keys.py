@@ -151,5 +151,9 @@ def derive_seed(base_seed: int, key: str, prompt: str, variant: str, attempt: in
         False
 
     """
-    text = json.dumps([base_seed, key, prompt, variant, attempt])
-    return int(xxhash.xxh3_64_intdigest(text.encode())) & 0xFFFFFFFF
+    return digest(base_seed, key, prompt, variant, attempt) & 0xFFFFFFFF
+
+
+def digest(*parts: object) -> int:
+    """Return a number of 64 bits that depends on all of the parts, plain data for JSON, and on nothing else."""
+    return int(xxhash.xxh3_64_intdigest(json.dumps(parts).encode()))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.contact_sheet import Cell, draw_sheet
 from albu_diffusemix.fractals import shared_library
-from albu_diffusemix.functional import to_rgb, whole_box
+from albu_diffusemix.functional import crop, to_rgb, whole_box
 from albu_diffusemix.masks import MASKS
 from albu_diffusemix.mixing import CounterpartMixin, FractalMixin
 from albu_diffusemix.pipelines import as_picture, leaves, load_pipeline
@@ -114,11 +114,12 @@ def _concat_cells(call: TracedCall) -> list[Cell]:
     mask, mask_params = MASKS[params["mask_type"]], params["mask_params"]
     source = to_rgb(image)
     [counterpart] = transform.ask(params, [(source, whole_box(image))])
+    box = mask.box(height, width, transform.seam_width, mask_params)
     black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
-    shape = mask.hybrid(black, white, transform.seam_width, mask_params)
+    shape = mask.hybrid(black, crop(white, box), transform.seam_width, mask_params)
     if counterpart.image is None:
         return [Cell(None, counterpart.status), Cell(shape, params["mask_type"]), NOTHING]
-    hybrid = mask.hybrid(source, counterpart.image, transform.seam_width, mask_params)
+    hybrid = mask.hybrid(source, crop(counterpart.image, box), transform.seam_width, mask_params)
     return [Cell(counterpart.image, counterpart.prompt), Cell(shape, params["mask_type"]), Cell(hybrid, "")]
 
 

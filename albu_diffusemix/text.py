@@ -5,10 +5,18 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["in_one_line", "make_output_printable", "parse_json", "printable", "unknown"]
+__all__ = [
+    "did_you_mean",
+    "in_one_line",
+    "make_output_printable",
+    "parse_json",
+    "printable",
+    "refuse_unknown",
+    "unknown",
+]
 
 _MOST_NAMES = 20
 
@@ -58,9 +66,31 @@ def unknown(what: str, name: object, known: Collection[str]) -> str:
         "unknown loss 'jds'; known: cross_entropy, jsd; did you mean 'jsd'?"
 
     """
-    close = difflib.get_close_matches(str(name), known, n=1)
     listed = f"; known: {', '.join(known)}" if len(known) <= _MOST_NAMES else ""
-    return f"unknown {what} {name!r}{listed}{f'; did you mean {close[0]!r}?' if close else ''}"
+    return f"unknown {what} {name!r}{listed}{did_you_mean(name, known)}"
+
+
+def did_you_mean(name: object, known: Collection[str]) -> str:
+    """Return the end of a message that names the nearest of the known names; nothing where none is near."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def refuse_unknown(what: str, names: Iterable[object], known: Collection[str]) -> None:
+    """Refuse the first name that is not known.
+
+    Args:
+        what: What it would be the name of.
+        names: As they were given.
+        known: Those that there are.
+
+    Raises:
+        ValueError: There is one; see `unknown`.
+
+    """
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown(what, name, known))
 
 
 def make_output_printable() -> None:

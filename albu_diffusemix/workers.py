@@ -3,12 +3,15 @@
 import contextlib
 import functools
 import inspect
+import random
 import sys
 import warnings
 import zlib
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from albu_diffusemix._host import HOST, BaseCompose, BasicTransform, worker_seed
 
@@ -65,7 +68,9 @@ def worker_init_fn(worker_id: int) -> None:
             stacklevel=2,
         )
     for pipeline in pipelines:
-        pipeline.set_random_seed(zlib.crc32(f"{seed}:{getattr(pipeline, 'seed', None)}".encode()))
+        own_seed = zlib.crc32(f"{seed}:{getattr(pipeline, 'seed', None)}".encode())
+        # One generator for all: set_random_seed would hand each of them the same numbers, and two flips would agree.
+        pipeline.set_random_state(np.random.default_rng(own_seed), random.Random(own_seed))
 
 
 def _pipelines(dataset: Any) -> Iterator[Any]:

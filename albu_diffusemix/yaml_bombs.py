@@ -1,11 +1,28 @@
 """YAML that is small as a file and huge or endless as a value."""
 
+from typing import Any
+
 import yaml
 
-__all__ = ["refuse_yaml_bomb"]
+__all__ = ["parse_yaml", "refuse_yaml_bomb"]
 
 _MOST_VALUES = 100_000
 _DEEPEST = 100
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what YAML says, as plain data.
+
+    Args:
+        text: A document.
+
+    Raises:
+        ValueError: It is a bomb, or has a date that there is not.
+        yaml.YAMLError: It is not valid YAML.
+
+    """
+    refuse_yaml_bomb(text)
+    return yaml.safe_load(text)
 
 
 def refuse_yaml_bomb(text: str) -> None:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Reply:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    drops: float = 0.0  # seconds between bytes
 
 
 def noisy(call: Call) -> np.ndarray:
@@ -92,7 +94,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         with contextlib.suppress(ConnectionError):  # whoever gave up waiting has hung up
             self.end_headers()
+            if reply.drops:
+                self._drop(body, reply.drops)
+                return
             self.wfile.write(body[: len(body) // 2] if reply.cut else body)
+
+    def _drop(self, body: bytes, seconds: float) -> None:
+        for byte in body:
+            self.wfile.write(bytes([byte]))
+            time.sleep(seconds)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

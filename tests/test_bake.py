@@ -39,7 +39,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from albu_diffusemix import DiffuseMix, FractalBlend, HalfConcat
-from albu_diffusemix.bake import BakeOptions, make_plan, output, run
+from albu_diffusemix.bake import BakeOptions, make_plan, plan, run
 from albu_diffusemix.cli import main
 from albu_diffusemix.fractals import shared_library
 from albu_diffusemix.functional import fractal_blend
@@ -218,7 +218,7 @@ def test_a_folder_or_tar_of_a_detection_set_has_its_boxes_in_the_rows(baked):
 
 
 def test_webdataset_reads_images_classes_and_rows(baked, monkeypatch):
-    monkeypatch.setattr(output, "_IN_TAR", 5)
+    monkeypatch.setattr(plan, "_IN_TAR", 5)
     out = baked("webdataset", "--keep-originals")
     assert [tar.name for tar in sorted(out.glob("*.tar"))][-1] == "baked-000004.tar"
     samples = samples_in(out, "pil")
@@ -252,6 +252,23 @@ def bake_with_masks(folder, pairs):
     return bake(folder / "data/list.csv", folder / "out")
 
 
+def test_boxes_that_were_drawn_for_another_size_are_a_failure(tmp_path):
+    annotations = make_coco(tmp_path)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(read_image(tmp_path / "images/chelsea.jpg")).save(tmp_path / "images/chelsea.jpg", exif=exif)
+    assert bake(annotations, tmp_path / "out", "--images", tmp_path / "images") == 1
+    [failure] = [row for row in rows_of(tmp_path / "out") if "failed" in row]
+    assert failure["source"] == "chelsea.jpg"
+    assert "has 64 x 96 pixels, and its boxes were drawn for 96 x 64: save it upright" in failure["failed"]
+
+
+def test_transforms_of_a_pipeline_draw_apart_from_each_other(baked):
+    rows = rows_of(baked("yolo", "--per-image", 10, transforms=[A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]))
+    corners = [row["boxes"][0]["corners"] for row in rows if row["source"] == "train/astronaut.jpg"]
+    assert {(left != 0.1, top != 0.2) for left, top, *_ in corners} > {(False, True), (True, False)}
+
+
 def test_a_mask_of_another_size_is_a_failure(tmp_path):
     for name, width in (("a.jpg", 8), ("good.png", 8), ("wide.png", 9)):
         write_image(tmp_path / "data" / name, np.zeros((8, width, 3), np.uint8))
@@ -262,7 +279,7 @@ def test_a_mask_of_another_size_is_a_failure(tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "yolo", "coco", "webdataset"])
 def test_a_set_that_was_killed_and_resumed_is_the_same_byte_for_byte(kind, baked, sets, monkeypatch):
-    monkeypatch.setattr(output, "_IN_TAR", 5)
+    monkeypatch.setattr(plan, "_IN_TAR", 5)
     transforms = [DiffuseMix(p=0.7), A.HorizontalFlip(), A.RandomBrightnessContrast()]
     out = baked(kind, "--per-image", 2, "--keep-originals", transforms=transforms)
     whole = contents(out)
@@ -300,7 +317,7 @@ def test_kill_9_leaves_what_another_run_completes(sets, tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "webdataset"])
 def test_a_set_is_the_same_whatever_the_number_of_workers(kind, baked, sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(output, "_IN_TAR", 7)
+    monkeypatch.setattr(plan, "_IN_TAR", 7)
     transforms = [DiffuseMix(p=0.7), A.RandomBrightnessContrast(), A.OneOf([A.GaussNoise(p=1), A.Blur(p=1)], p=0.5)]
     out = baked(kind, "--per-image", 2, transforms=transforms)
     data, *flags = sets[kind]
@@ -313,7 +330,7 @@ def test_a_run_that_is_told_to_stop_keeps_what_it_made(sets, tmp_path):
     planned = make_plan(
         BakeOptions(str(sets["folder"][0]), tmp_path / "out", save(A.Compose(FLIP), tmp_path / "p.yaml"))
     )
-    summary = run(planned, lambda sample: stop.set() if sample.row["source"] == "person/astronaut.jpg" else None, stop)
+    summary = run(planned, lambda row: stop.set() if row["source"] == "person/astronaut.jpg" else None, stop)
     assert (summary.made, summary.interrupted) == (4, True)
     assert len(rows_of(tmp_path / "out")) == 4
 

@@ -5,10 +5,22 @@ from pathlib import Path
 import albumentations as A
 import numpy as np
 import pytest
-from compare_files import MODEL, NORMALIZE, PLAIN, compare, make_comparison, make_data, rows_in, shade, write_spec
+from compare_files import (
+    MODEL,
+    NORMALIZE,
+    PLAIN,
+    TRAIN,
+    compare,
+    make_comparison,
+    make_data,
+    rows_in,
+    shade,
+    write_spec,
+)
 
 from albu_diffusemix.compare.comparison import Comparison
-from albu_diffusemix.compare.data import open_sets
+from albu_diffusemix.compare.data import Pixels, open_sets
+from albu_diffusemix.compare.runs import Results
 from albu_diffusemix.compare.spec import read_spec
 from albu_diffusemix.images import write_image
 
@@ -72,15 +84,36 @@ def test_an_image_that_is_trained_on_and_validated_on_is_refused(tmp_path, resul
     spec = make_comparison(tmp_path, {"plain": {"pipeline": PLAIN}})
     write_image(tmp_path / "validation/class1/twin.png", shade(1, 5))
     line = complaint(capsys, spec, "-o", results)
-    assert "class1/twin.png" in line
-    assert "class1/05.png" in line
-    assert "are the same image" in line
+    assert "images are trained on and validated on too, 1 in all" in line
+    assert "validation/class1/twin.png' (class1/twin.png) is" in line
+    assert "train/class1/05.png' (class1/05.png)" in line
 
 
 def test_a_split_refuses_an_image_that_is_there_twice(tmp_path, results, capsys):
     spec = make_comparison(tmp_path, {"plain": {"pipeline": PLAIN}}, validation=None, split={"per_class": 6})
     write_image(tmp_path / "train/class1/twin.png", shade(1, 5))
-    assert "are the same image (keys 'class1/twin.png' and 'class1/05.png')" in complaint(capsys, spec, "-o", results)
+    assert "(class1/twin.png) is" in complaint(capsys, spec, "-o", results)
+
+
+def test_five_of_many_leaking_images_are_named_and_all_are_counted(tmp_path, results, capsys):
+    spec = make_comparison(tmp_path, {"plain": {"pipeline": PLAIN}})
+    for number in range(7):
+        write_image(tmp_path / f"validation/class1/twin{number}.png", shade(1, number))
+    line = complaint(capsys, spec, "-o", results)
+    assert "7 in all" in line
+    assert line.count("(class1/twin") == 5
+
+
+def test_leaks_are_looked_for_again_only_where_a_file_changed(tmp_path, results, monkeypatch):
+    spec = make_comparison(tmp_path, {"plain": {"pipeline": PLAIN}}, seeds=1)
+    compare(spec, "-o", results)
+    looked, original = [], Pixels.hashes
+    monkeypatch.setattr(Pixels, "hashes", lambda *given: looked.append(given) or original(*given))
+    compare(spec, "-o", results)
+    assert not looked
+    write_image(tmp_path / "validation/class1/100.png", shade(1, 5))  # now one that is trained on
+    assert compare(spec, "-o", results) == 2
+    assert looked
 
 
 def test_a_split_is_drawn_by_seed_and_leaves_the_rest_for_validation(tmp_path, results, monkeypatch):
@@ -136,15 +169,13 @@ def test_rows_of_another_spec_are_not_mixed_with_new_ones(tmp_path, results, cap
 
 def test_workers_shards_and_loaders_give_the_numbers_of_one_process(tmp_path, results):
     arms = {"plain": {"pipeline": PLAIN}, "mixed": {"pipeline": [{"FractalBlend": {"p": 0.5}}, *PLAIN]}}
-    spec = make_comparison(tmp_path, arms)
+    spec = make_comparison(tmp_path, arms, seeds=1)
     compare(spec, "-o", results)
     compare(spec, "-o", tmp_path / "workers", "--workers", "2")
     assert rows_in(tmp_path / "workers") == rows_in(results)
-    compare(spec, "-o", tmp_path / "shards", "--shard", "0/2")
-    write_spec(spec, arms, train={"epochs": 3, "batch_size": 8, "lr": 0.5, "weight_decay": 0.0, "loader_workers": 2})
-    assert compare(spec, "-o", tmp_path / "loaders") == 0
-    assert rows_in(tmp_path / "loaders") == rows_in(results)
-    assert list(rows_in(tmp_path / "shards")) == [("plain", 0), ("plain", 1)]
+    write_spec(spec, arms, seeds=1, train={**TRAIN, "loader_workers": 2})
+    assert compare(spec, "-o", tmp_path / "loaders", "--shard", "1/2") == 0
+    assert rows_in(tmp_path / "loaders") == {run: row for run, row in rows_in(results).items() if run == ("mixed", 0)}
 
 
 def test_a_loss_that_is_not_finite_is_a_failed_row_and_the_others_go_on(tmp_path, results, capsys):
@@ -175,17 +206,22 @@ def test_a_full_disk_is_one_line_and_leaves_the_rows_whole(tmp_path, results, ca
     spec = make_comparison(tmp_path, {"plain": {"pipeline": PLAIN}}, seeds=1)
     compare(spec, "-o", results)
     capsys.readouterr()
-    before, fsync = (results / "results.jsonl").read_bytes(), os.fsync
+    file, fsync = results / "results.jsonl", os.fsync
+    before = file.read_bytes()
 
-    def full(file):
-        if os.fstat(file).st_size > len(before) and Path(f"/proc/self/fd/{file}").readlink().suffix == ".jsonl":
+    def full(handle):
+        if Path(f"/proc/self/fd/{handle}").readlink().suffix == ".jsonl":
+            os.ftruncate(handle, len(before) + 20)  # as much of the new row as fitted
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(file)
+        fsync(handle)
 
-    monkeypatch.setattr(os, "fsync", full)
-    assert compare(spec, "-o", results, "--seeds", "2") == 2
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "fsync", full)
+        assert compare(spec, "-o", results, "--seeds", "2") == 2
     assert capsys.readouterr().err.splitlines() == ["albu-diffusemix: error: No space left on device"]
-    assert (results / "results.jsonl").read_bytes() == before
+    assert compare(spec, "-o", results, "--seeds", "2") == 0
+    assert file.read_bytes().startswith(before)
+    assert sorted(Results(results).rows()) == [("plain", 0), ("plain", 1)]
 
 
 def test_the_report_has_every_arm_every_metric_and_the_published_numbers(tmp_path, results):
@@ -256,7 +292,7 @@ SMALLER = [{"RandomCrop": {"height": 8, "width": 8}}, "HorizontalFlip", NORMALIZ
         ({"a": {"pipeline": PLAIN}, "b": {"pipeline": SMALLER}}, {}, "arm 'a' gives 16 x 16 px, arm 'b' 8 x 8 px"),
         ({"a": {"pipeline": ["HorizontalFlip"]}}, {}, "arm 'a' gives uint8 of 3 channels: end it in A.Normalize()"),
         ({"a": {"pipeline": ["HorizontalFlop"]}}, {}, "'HorizontalFlop'; did you mean 'HorizontalFlip'?"),
-        ({"a": {"pipeline": [{"GaussNoise": {"strength": 1}}]}}, {}, "arm 'a': GaussNoise: Argument(s) 'strength'"),
+        ({"a": {"pipeline": [{"GaussNoise": {"strength": 1}}]}}, {}, "arm 'a': Argument(s) 'strength' are not valid"),
         ({"a": {"pipeline": PLAIN, "store": "no.dm"}}, {}, "the pipeline has no DiffuseMix or HalfConcat to read it"),
         ({"a": {"pipeline": PLAIN}}, {"model": "small_resnett"}, "did you mean 'small_resnet'?"),
         ({"a": {"pipeline": PLAIN}}, {"model": "compare_files:brightnes_model"}, "did you mean 'brightness_model'?"),

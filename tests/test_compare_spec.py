@@ -78,7 +78,10 @@ def test_a_number_of_seeds_stands_for_the_first_ones(spec):
         ({"train": {"epochs": "many"}}, "train.epochs: .*integer.*'many'"),
         ({"train": {"lr": 0}}, "train.lr: .*greater than 0; got 0"),
         ({"train": {"milestones": [150, 225]}}, "train.milestones.0: .*less than 1; got 150"),
-        ({"seeds": 0}, r"seeds: must be a number of at least 1"),
+        ({"seeds": 0}, "seeds: .*at least 1 item"),
+        ({"seeds": [0, -1]}, "seeds.1: .*greater than or equal to 0; got -1"),
+        ({"metrics": [{"fgsm": 3}]}, "metrics.fgsm: .*dictionary; got 3"),
+        ({"metrics": 3}, "metrics: unknown metric '3'"),
         ({"seeds": [1, 1]}, r"seeds: .*different seeds; got \[1, 1\]"),
         ({"split": None}, "give validation, a data set, or split"),
         ({"split": {"per_class": 3, "validation": 0.1}}, "split: give either per_class"),
@@ -93,7 +96,7 @@ def test_a_wrong_value_is_named_with_its_place_and_what_is_allowed(spec, tmp_pat
 
 def test_what_is_not_a_spec_is_refused(spec):
     for text in ("- a list", "just words"):
-        with pytest.raises(ValueError, match="must be names with values; got"):
+        with pytest.raises(ValueError, match=r"should be a valid dictionary .*; got"):
             spec(text)
     with pytest.raises(ValueError, match="is not valid YAML"):
         spec("{")

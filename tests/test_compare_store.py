@@ -6,8 +6,8 @@ from compare_files import NORMALIZE, PLAIN, compare, make_comparison, make_data,
 from albu_diffusemix import DiffuseMix
 from albu_diffusemix.cli import main
 from albu_diffusemix.compare.comparison import Comparison
-from albu_diffusemix.compare.pipelines import load, mixers, run_seeded
 from albu_diffusemix.compare.spec import read_spec
+from albu_diffusemix.pipelines import mixers, open_pipeline, run_seeded
 from albu_diffusemix.store import Store
 
 MIXED = [{"DiffuseMix": {"p": 1}}, *PLAIN]
@@ -63,15 +63,17 @@ def test_the_store_of_an_arm_takes_the_place_of_every_backend_and_leaves_its_oth
     A.save(A.Compose([A.OneOf([DiffuseMix(), DiffuseMix()]), A.Normalize()]), tmp_path / "a.yaml", data_format="yaml")
     text = (tmp_path / "a.yaml").read_text().replace("backend: procedural", f"backend: {other}", 1)
     (tmp_path / "a.yaml").write_text(text)
-    listed = load([{"OneOf": {"transforms": [{"DiffuseMix": {"backend": other}}, "DiffuseMix"]}}, NORMALIZE], store)
-    for pipeline in (load(str(tmp_path / "a.yaml"), store), listed):
+    listed = open_pipeline(
+        [{"OneOf": {"transforms": [{"DiffuseMix": {"backend": other}}, "DiffuseMix"]}}, NORMALIZE], store
+    )
+    for pipeline in (open_pipeline(str(tmp_path / "a.yaml"), store), listed):
         first, second = (mixer.backend for mixer in mixers(pipeline))
         assert first == {"name": "precomputed", "store": store, "on_miss": "passthrough"}
         assert second == {"name": "precomputed", "store": store}
 
 
 def test_what_an_image_becomes_depends_on_its_seed_alone(photograph):
-    pipeline = load(
+    pipeline = open_pipeline(
         [{"DiffuseMix": {"backend": "inverting"}}, {"RandomCrop": {"height": 40, "width": 40}}, "HorizontalFlip"]
     )
     first = [run_seeded(pipeline, photograph, "key", seed) for seed in range(8)]
@@ -83,6 +85,6 @@ def test_what_an_image_becomes_depends_on_its_seed_alone(photograph):
 def test_transforms_of_a_pipeline_draw_independently():
     image = np.zeros((2, 2, 3), np.uint8)
     image[0, 0] = 200
-    pipeline = load(["HorizontalFlip", "VerticalFlip"])
+    pipeline = open_pipeline(["HorizontalFlip", "VerticalFlip"])
     marked = {int(run_seeded(pipeline, image, "key", seed)[0].argmax()) for seed in range(40)}
     assert marked == {0, 1, 2, 3}

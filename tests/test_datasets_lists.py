@@ -101,6 +101,7 @@ WRONG_EXTRAS = {
     ),
     "four numbers": ({"boxes": [[0, 0, 1, 1]]}, "box [0, 0, 1, 1] is not [x_min, y_min, x_max, y_max, label]"),
     "corners": ({"boxes": [[0.5, 0, 0.1, 1, "cat"]]}, "box [0.5, 0, 0.1, 1, 'cat'] is not [x_min"),
+    "no area": ({"boxes": [[0.5, 0, 0.5, 1, "cat"]]}, "'list.jsonl' line 1: box [0.5, 0, 0.5, 1, 'cat'] is not [x_min"),
     "label": ({"boxes": [[0, 0, 1, 1, 3]]}, "box [0, 0, 1, 1, 3] is not [x_min"),
     "text": ({"boxes": [["0", 0, 1, 1, "cat"]]}, "box ['0', 0, 1, 1, 'cat'] is not [x_min"),
 }

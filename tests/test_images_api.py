@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import pickle
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from images_server import Call, Reply, noisy, serving
 from job_files import make_data
+from tiny_editors import EVERYDAY
 
 from albu_diffusemix.backends import BackendUnavailableError, Request, create_backend
 from albu_diffusemix.backends.images_api import client
@@ -167,6 +169,15 @@ def test_a_slow_answer_is_given_up():
     assert made.reason == "the server: no whole answer in 0.2 s, once"
 
 
+def test_an_answer_that_comes_drop_by_drop_is_given_up():
+    def trickle(number, _call):
+        return Reply(np.zeros((SIZE, SIZE, 3), np.uint8), drops=0.05) if number > PROBES else None
+
+    with serving(fault=trickle) as server:
+        [made] = api(server, timeout=0.3, retries=0).generate(requests(1))
+    assert made.reason == "the server: no whole answer in 0.3 s, once"
+
+
 def test_a_server_that_is_not_there_is_one_line():
     with serving() as server:
         url = server.url
@@ -268,12 +279,12 @@ def test_it_works_inside_of_a_notebooks_loop():
 
 
 def generate(tmp_path, server, *flags):
-    spec = f'{{"name": "images_api", "base_url": "{server.url}", "model": "tiny", "size": {SIZE}, "retries": 1}}'
+    spec = {"name": "images_api", "base_url": server.url, "model": "tiny", "size": SIZE, "retries": 1, "concurrency": 1}
     store_path = tmp_path / "out.dm"
     data = tmp_path / "photographs"
     if not data.exists():
         make_data(data, 6)
-    return ["generate", str(data), "-o", str(store_path), "--backend", spec, *flags], store_path
+    return ["generate", str(data), "-o", str(store_path), "--backend", json.dumps(spec), *flags], store_path
 
 
 def test_a_server_that_goes_away_ends_the_run_and_the_next_run_makes_the_rest(tmp_path, capsys):
@@ -284,6 +295,7 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_run_makes_the_rest(tm
         command, store_path = generate(tmp_path, server, "--workers", "1")
         assert main(command) != 0
     assert "shutting down, 2 times; run the same command again" in capsys.readouterr().err
+    assert not store_path.exists() or not list(Store.open(store_path).failures())
     with serving() as server:
         command, _ = generate(tmp_path, server)
         assert main(command) == 0
@@ -320,3 +332,20 @@ def test_an_interrupt_cancels_the_calls_in_progress():
         assert process.wait(20) != 0
         assert b"KeyboardInterrupt" in process.stderr.read()
         process.stderr.close()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_tiny_klein_behind_a_server_draws_what_it_draws_here(tmp_path):
+    """FLUX.2 klein, saved and loaded as the real one; the server gets everything that decides its pixels."""
+    side, model = 64, str(EVERYDAY["klein"](tmp_path))
+    here = create_backend({"name": "diffusers", "model_id": model, "size": side, "template": "{prompt}"})
+
+    def edit(call):
+        [made] = here.generate([Request(call.image, call.fields["prompt"], int(call.fields["seed"]))])
+        return made.image
+
+    asked = [Request(resize(one.image, side, side), "snowy", one.seed) for one in requests(2)]
+    with serving(edit) as server:
+        made = api(server, size=side, concurrency=1).generate(asked)
+    for there, locally in zip(made, here.generate(asked), strict=True):
+        np.testing.assert_array_equal(there.image, locally.image)

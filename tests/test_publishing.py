@@ -18,9 +18,7 @@ WORKFLOWS = [path for path in GITHUB if "/workflows/" in path]
 RELEASE = ".github/workflows/release.yml"
 MADE = re.compile(r"\.(?!github$|ci$).*|build|dist|_build|__pycache__|.*\.egg-info|.*\.dm|diffusemix_demo")
 TEXTS = {".cff", ".cfg", ".in", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ""}
-REGISTRY = re.compile(
-    r"(?:pypi|pythonhosted|huggingface|hf|anaconda|conda|npmjs|docker|github|gitlab|debian)\.(?:org|com|co|io)\b"
-)
+REGISTRY = re.compile(r"(?:pypi|pythonhosted|anaconda|conda|npmjs|docker|debian)\.(?:org|com|co|io)\b")
 
 
 def texts():

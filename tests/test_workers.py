@@ -94,6 +94,24 @@ def test_the_pipelines_own_seed_counts_in_workers_too(fractals):
         assert one[1] != other[1]
 
 
+class Flips:
+    """Native transforms of one pipeline that should not move together."""
+
+    def __init__(self):
+        self.pipeline = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
+
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, index):
+        corners = self.pipeline(image=np.arange(4, dtype=np.uint8).reshape(2, 2))["image"].flatten()
+        return int(corners[0])
+
+
+def test_native_transforms_of_a_pipeline_draw_apart_from_each_other():
+    assert {draw for epoch in epochs(Flips(), workers=1) for draw in epoch} == {0, 1, 2, 3}
+
+
 def test_our_transforms_need_no_worker_init_fn(fractals):
     ours, _ = zip(*(drawn for epoch in epochs(Drawn(fractals, 3), init=None) for drawn in epoch), strict=True)
     assert are_distinct(ours)

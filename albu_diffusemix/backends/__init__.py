@@ -3,7 +3,6 @@
 A backend is named by a spec, plain data that YAML can hold: `"procedural"` or `{"name": "procedural", ...options}`.
 """
 
-import difflib
 import importlib
 import inspect
 import json
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix.functional import Box
+from albu_diffusemix.text import did_you_mean
 
 __all__ = [
     "Backend",
@@ -264,8 +264,7 @@ def _parse(spec: BackendSpec) -> tuple[str, dict[str, Any]]:
 
 def _load(name: str) -> Any:
     if name not in _registry:
-        close = difflib.get_close_matches(name, _registry, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, _registry)
         if name.endswith(".dm") or os.sep in name or (Path(name) / "store.json").is_file():
             spec = {"name": "precomputed", "store": name}
             hint = f"; for a store write {spec}"

@@ -10,23 +10,25 @@ import albumentations as A
 import xxhash
 
 from albu_diffusemix._host import BOX_FORMAT
-from albu_diffusemix.bake.baker import NUMBER_OF_BOX, Baker
-from albu_diffusemix.bake.names import refuse_clashes
-from albu_diffusemix.bake.output import RECIPE, Progress, read_progress
+from albu_diffusemix.bake.baker import NUMBER_OF_BOX, Baker, stem_of
 from albu_diffusemix.datasets import NO_COLUMNS, Columns, Selection, SourceFile, box_classes, find_sources, spread
 from albu_diffusemix.datasets.coco import is_coco
 from albu_diffusemix.datasets.yolo import is_yolo
 from albu_diffusemix.import_paths import import_asked_for
+from albu_diffusemix.keys import normalise_key
 from albu_diffusemix.pipelines import leaves, load_pipeline
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.store.recipe import plain
 from albu_diffusemix.text import parse_json
 
-__all__ = ["FORMATS", "BakeOptions", "BakePlan", "make_plan"]
+__all__ = ["FORMATS", "RECIPE", "ROWS", "BakeOptions", "BakePlan", "make_plan", "read_rows"]
 
 FORMATS = ("folder", "yolo", "coco", "webdataset")
+RECIPE, ROWS = "bake.json", "rows.jsonl"
+_IN_TAR = 1000  # images
 _TRIED = 3
 _SHOWN = 5
+_LONGEST = 230  # bytes of a name before its number and endings; file systems allow 255 with them
 
 
 @dataclass(frozen=True)
@@ -70,23 +72,26 @@ class BakePlan(NamedTuple):
         options: What was asked for.
         recipe: What the bytes of the set depend on, beside the data set's images, as JSON values.
         sources: In the order in which they are baked.
-        versions: What each of them becomes: None for itself, and numbers.
         selection: What was passed over.
-        progress: How much is there.
+        each: The number of images of each source.
+        total: The number of images that the set is to have.
+        unit: How many images get their rows together, once their files are in their places: one, or those of a tar.
+        done: How many of them are there, the first ones.
+        failed: How many of these failed.
+        size: Bytes of their rows.
 
     """
 
     options: BakeOptions
     recipe: dict[str, Any]
     sources: list[SourceFile]
-    versions: list[int | None]
     selection: Selection
-    progress: Progress
-
-    @property
-    def total(self) -> int:
-        """The number of images that the set is to have."""
-        return len(self.sources) * len(self.versions)
+    each: int
+    total: int
+    unit: int
+    done: int
+    failed: int
+    size: int
 
 
 def make_plan(options: BakeOptions) -> BakePlan:
@@ -101,15 +106,14 @@ def make_plan(options: BakeOptions) -> BakePlan:
         import_asked_for(module)
     pipeline, selection = load_pipeline(options.pipeline), Selection(options.exclude)
     sources = find_sources(options.data, options.output, options.columns, selection)
-    versions = [*([None] if options.keep_originals else []), *range(options.per_image)]
-    recipe = _recipe(options, pipeline, sources)
-    refuse_clashes(sources, recipe["format"], versions)
+    recipe, each = _recipe(options, pipeline, sources), options.per_image + options.keep_originals
+    total, unit = each * len(sources), _IN_TAR if recipe["format"] == "webdataset" else 1
+    _refuse_clashes(recipe, sources)
     _refuse_other_output(options.output, recipe)
-    total = len(sources) * len(versions)
-    progress = read_progress(options.output, recipe["format"], total, until_failure=options.retry_failed)
-    if not progress.done:
+    done, failed, size = _progress(options.output, unit, total, until_failure=options.retry_failed)
+    if not done:
         _try(Baker(recipe), sources)
-    return BakePlan(options, recipe, sources, versions, selection, progress)
+    return BakePlan(options, recipe, sources, selection, each, total, unit, done, failed, size)
 
 
 def _recipe(options: BakeOptions, pipeline: Any, sources: list[SourceFile]) -> dict[str, Any]:
@@ -156,6 +160,28 @@ def _spec(pipeline: Any, options: BakeOptions, *, has_boxes: bool) -> Any:
     return spec
 
 
+def _refuse_clashes(recipe: dict[str, Any], sources: list[SourceFile]) -> None:
+    """Raise ValueError where two images would have one name, or a name is one that file systems refuse."""
+    seen: dict[str, str] = {}
+    for source in sources:
+        key, label, stem = source.key, source.label or "", normalise_key(stem_of(source, recipe["format"]))
+        if "/" in label and not key.startswith(f"{label}/"):
+            raise ValueError(f"{key!r}: label {label!r} cannot be the name of a folder: write no '/' in it")
+        if len(stem.rpartition("/")[2].encode()) > _LONGEST:
+            raise ValueError(f"key {key!r}: its name is longer than {_LONGEST} bytes: shorten it")
+        if stem in seen:
+            raise _clash(seen[stem], key, "without its ending")
+        seen[stem] = key
+    for stem in seen if recipe["keep_originals"] else ():
+        other, _, number = stem.rpartition("__")
+        if other in seen and number in map(str, range(recipe["per_image"])):
+            raise _clash(seen[stem], seen[other], f"and its number {number}")
+
+
+def _clash(one: str, other: str, how: str) -> ValueError:
+    return ValueError(f"{one!r} and {other!r} {how} would have one name in the baked set: rename one, or --exclude it")
+
+
 def _refuse_other_output(output: Path, recipe: dict[str, Any]) -> None:
     file = output / RECIPE
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
@@ -163,28 +189,53 @@ def _refuse_other_output(output: Path, recipe: dict[str, Any]) -> None:
     if not file.is_file():
         raise ValueError(f"{str(output)!r} holds something else than a baked set: choose a new or an empty folder")
     try:
-        different = list(_differences(parse_json(read_text(file)), recipe))
+        old, new = _flat(parse_json(read_text(file))), _flat(recipe)
     except ValueError as error:
         raise ValueError(f"{str(file)!r} is not valid JSON ({error}): bake into a new folder") from error
-    if different:
-        shown = "; ".join(different[:_SHOWN])
+    places = [place for place in {**old, **new} if old.get(place) != new.get(place)]
+    if places:
+        shown = "; ".join(f"{place}: {old.get(place)!r} there, {new.get(place)!r} now" for place in places[:_SHOWN])
         raise ValueError(f"{str(output)!r} was begun otherwise ({shown}): go on with the same, or give a new folder")
 
 
-def _differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
-    pairs = None
-    if isinstance(old, dict) and isinstance(new, dict):
-        pairs = [(f"{place}.{name}".lstrip("."), old.get(name), new.get(name)) for name in {**old, **new}]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = [(f"{place}[{number}]", *pair) for number, pair in enumerate(zip(old, new, strict=True))]
-    for inner, one, other in pairs or ():
-        yield from _differences(one, other, inner)
-    if pairs is None and old != new:
-        yield f"{place}: {old!r} there, {new!r} now"
+def _flat(value: Any, place: str = "") -> dict[str, Any]:
+    """Return the values in nested JSON, by the places where they stand."""
+    inner = {}
+    if isinstance(value, dict):
+        inner = {f"{place}.{name}".lstrip("."): each for name, each in value.items()}
+    if isinstance(value, list):
+        inner = {f"{place}[{number}]": each for number, each in enumerate(value)}
+    found = {below: one for name, each in inner.items() for below, one in _flat(each, name).items()}
+    return found or {place: value}
+
+
+def _progress(output: Path, unit: int, total: int, *, until_failure: bool) -> tuple[int, int, int]:
+    """Count the rows whose files are there, those that failed, and their bytes.
+
+    They count up to the last whole unit, or to the first failure where that is asked for. A kill may have cut off the
+    last row, and a power loss the files behind the last rows.
+    """
+    progress, failed, size = (0, 0, 0), 0, 0
+    for number, (line, row) in enumerate(read_rows(output), 1):
+        failed, size = failed + ("failed" in row), size + len(line)
+        sizes = {output / name: length for name, length in row.get("bytes", {}).items()}
+        are_there = all(path.exists() and path.stat().st_size == length for path, length in sizes.items())
+        if (failed and until_failure) or not are_there:
+            break
+        if number % unit == 0 or number == total:
+            progress = number, failed, size
+    return progress
+
+
+def read_rows(output: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield the rows of a set, each as it is written and as it is meant; the last may be cut off, and is then none."""
+    if (output / ROWS).exists():
+        with (output / ROWS).open("rb") as lines:
+            yield from ((line, json.loads(line)) for line in lines if line.endswith(b"\n"))
 
 
 def _try(baker: Baker, sources: list[SourceFile]) -> None:
     """Raise ValueError where each of a few images fails: then it is the pipeline or the data set, not an image."""
-    rows = [baker.bake(source, [0])[0].row for source in spread(sources, _TRIED)]
+    rows = [sample.row for source in spread(sources, _TRIED) for sample in baker.bake(source) if sample.row["n"] == 0]
     if all("failed" in row for row in rows):
         raise ValueError(f"{rows[0]['source']!r} cannot be baked, and so it is with others: {rows[0]['failed']}")

@@ -1,34 +1,30 @@
 """Baking what a plan says: processes make the images, one writes them, in the order of the plan."""
 
 import contextlib
+import io
 import itertools
 import json
-import multiprocessing
 import os
-import signal
+import tarfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-import cv2
+import yaml
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.bake.baker import Baker, Sample
-from albu_diffusemix.bake.output import RECIPE, ROWS, Files, Tars, write_annotations, write_data_yaml
-from albu_diffusemix.bake.plan import BakePlan
+from albu_diffusemix.bake.plan import RECIPE, ROWS, BakePlan, read_rows
 from albu_diffusemix.datasets import SourceFile, spread
 from albu_diffusemix.datasets.yolo import is_yolo, yolo_folders
 from albu_diffusemix.import_paths import import_asked_for
 from albu_diffusemix.store.locks import EXCLUSIVE, try_lock
+from albu_diffusemix.worker_processes import map_in_order
 
 __all__ = ["BakeSummary", "estimate", "run"]
 
-_AHEAD = 3  # sources for each worker that wait or are made
 _MEASURED = 6
 
 
@@ -47,12 +43,16 @@ class BakeSummary(NamedTuple):
     interrupted: bool
 
 
-def run(plan: BakePlan, report: Callable[[Sample], object], stop: threading.Event) -> BakeSummary:
+class _StoppedError(Exception):
+    """The run was told to stop, and there are no more images."""
+
+
+def run(plan: BakePlan, report: Callable[[dict[str, Any]], object], stop: threading.Event) -> BakeSummary:
     """Bake what is missing.
 
     Args:
         plan: From `make_plan`.
-        report: Told of each image.
+        report: Is given what the row of each image will say.
         stop: When set, what was begun is finished, and the rest left for another run.
 
     Raises:
@@ -60,20 +60,24 @@ def run(plan: BakePlan, report: Callable[[Sample], object], stop: threading.Even
         ValueError: Another process bakes the same set, or a worker died.
 
     """
-    output = plan.options.output
+    output, made, failed, interrupted = plan.options.output, 0, plan.failed, False
     output.mkdir(parents=True, exist_ok=True)
     with _alone(output):
         _begin(plan)
-        made, failed = _go_on(plan, report, stop)
-        if plan.recipe["format"] == "coco" and not stop.is_set():
-            write_annotations(output, plan.recipe["categories"])
-    return BakeSummary(made, failed, stop.is_set())
+        try:
+            for row in _write(plan, _samples(plan, report, stop)):
+                made, failed = made + ("failed" not in row), failed + ("failed" in row)
+        except _StoppedError:
+            interrupted = True
+        if plan.recipe["format"] == "coco" and not interrupted:
+            _write_annotations(output, plan.recipe["categories"])
+    return BakeSummary(made, failed, interrupted)
 
 
 def estimate(plan: BakePlan) -> tuple[float, float]:
     """Return the seconds and bytes of one image, measured on a few; nothing is written."""
     baker, started = Baker(plan.recipe), time.monotonic()
-    made = [sample for source in spread(plan.sources, _MEASURED) for sample in baker.bake(source, plan.versions[-1:])]
+    made = [sample for source in spread(plan.sources, _MEASURED) for sample in baker.bake(source)]
     size = sum(len(data) for sample in made for data in sample.files.values())
     return (time.monotonic() - started) / len(made), size / len(made)
 
@@ -91,92 +95,104 @@ def _alone(output: Path) -> Iterator[None]:
 
 def _begin(plan: BakePlan) -> None:
     output, recipe, data = plan.options.output, plan.recipe, Path(plan.options.data)
-    text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(output / RECIPE, lambda file: file.write(text.encode()))
+    for unfinished in output.glob("*.tmp"):  # of a run that was killed
+        unfinished.unlink()
+    _write_text(output / RECIPE, json.dumps(recipe, indent=2, ensure_ascii=False) + "\n")
     with (output / ROWS).open("ab") as rows:
-        rows.truncate(plan.progress.size)
-    if recipe["format"] == "yolo":
-        validation = yolo_folders(data, "val") if is_yolo(data) else []
-        write_data_yaml(output, [name for _, name in recipe["categories"]], validation)
+        rows.truncate(plan.size)
+    if recipe["format"] == "yolo":  # where there are no images for validation, the baked ones
+        val = [str(folder.absolute()) for folder in (yolo_folders(data, "val") if is_yolo(data) else [])] or "images"
+        fields = {"train": "images", "val": val, "names": dict(recipe["categories"])}
+        _write_text(output / "data.yaml", yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
 
 
-def _go_on(plan: BakePlan, report: Callable[[Sample], object], stop: threading.Event) -> tuple[int, int]:
-    """Make what has no row yet, and count it; an image's row is written when its files are in their places."""
-    output = (Tars if plan.recipe["format"] == "webdataset" else Files)(plan.options.output)
-    numbers, made, failed = range(plan.progress.done, plan.total), 0, plan.progress.failed
-    rows: list[str] = []
-    with (plan.options.output / ROWS).open("ab") as file:
-        for number, sample in zip(numbers, _samples(plan, numbers, stop), strict=False):  # fewer samples when stopped
-            output.put(number, sample)
-            report(sample)
-            made, failed = made + bool(sample.files), failed + (not sample.files)
-            rows.append(json.dumps(sample.row, ensure_ascii=False) + "\n")
-            if number == numbers[-1]:
-                output.end(whole=True)
-            if output.is_whole(number):
-                file.write("".join(rows).encode())
-                file.flush()
-                rows.clear()
-        output.end(whole=False)
-    return made, failed
+def _write(plan: BakePlan, samples: Iterator[Sample]) -> Iterator[dict[str, Any]]:
+    """Write what is missing, a row behind the files of its image, and yield the rows."""
+    output, unit = plan.options.output, plan.unit
+    write = _write_tar if plan.recipe["format"] == "webdataset" else _write_files
+    with (output / ROWS).open("ab") as file:
+        for start in range(plan.done, plan.total, unit):
+            rows = write(output, start // unit, itertools.islice(samples, min(unit, plan.total - start)))
+            file.write("".join(_json(row) + "\n" for row in rows).encode())
+            file.flush()
+            yield from rows
 
 
-def _samples(plan: BakePlan, numbers: Iterable[int], stop: threading.Event) -> Iterator[Sample]:
-    count = len(plan.versions)
-    tasks = (
-        (plan.sources[place], [plan.versions[number % count] for number in group])
-        for place, group in itertools.groupby(numbers, lambda number: number // count)
-    )
-    until_stopped = itertools.takewhile(lambda _: not stop.is_set(), tasks)
+def _samples(plan: BakePlan, report: Callable[[dict[str, Any]], object], stop: threading.Event) -> Iterator[Sample]:
+    begun, known = divmod(plan.done, plan.each)
+    sources = itertools.takewhile(lambda _: not stop.is_set(), plan.sources[begun:])
     if plan.options.workers > 1:
-        yield from _made_by_workers(plan, until_stopped)
-        return
-    baker = Baker(plan.recipe)
-    for task in until_stopped:
-        yield from baker.bake(*task)
+        made = map_in_order(_start, (plan.recipe, plan.options.modules), sources, plan.options.workers)
+    else:
+        made = map(Baker(plan.recipe).bake, sources)
+    for sample in itertools.islice(itertools.chain.from_iterable(made), known, None):
+        report(sample.row)
+        yield sample
+    raise _StoppedError  # nobody asks for more images than there are to be
 
 
-def _made_by_workers(plan: BakePlan, tasks: Iterable[tuple[SourceFile, list[int | None]]]) -> Iterator[Sample]:
-    context, workers = multiprocessing.get_context("forkserver"), plan.options.workers
-    context.set_forkserver_preload(["albu_diffusemix.bake"])
-    waiting: deque[Future[list[Sample]]] = deque()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (plan.recipe, plan.options.modules))
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(_bake, *task))
-            if len(waiting) > _AHEAD * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise ValueError(
-            "a worker died, perhaps for want of memory: run again, with fewer --workers; what has a row stays"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_baker: Baker | None = None
-"""That of a worker process."""
-
-
-def _start_worker(recipe: dict[str, Any], modules: tuple[str, ...]) -> None:
-    global _baker  # noqa: PLW0603  how a pool's processes keep something
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
+def _start(recipe: dict[str, Any], modules: tuple[str, ...]) -> Callable[[SourceFile], list[Sample]]:
     for module in modules:
         import_asked_for(module)
-    _baker = Baker(recipe)
+    return Baker(recipe).bake
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _write_files(output: Path, _number: int, samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Write the files of images, each whole under its name or not there, and return the images' rows."""
+    rows = []
+    for row, files in samples:
+        for name, data in files.items():
+            path = f"{output}/{name}"  # a Path costs a tenth of an image
+            if not os.path.isdir(folder := os.path.dirname(path)):  # noqa: PTH112, PTH120
+                Path(folder).mkdir(parents=True)
+            with open(f"{path}.tmp", "wb") as file:  # noqa: PTH123
+                file.write(data)
+            os.replace(f"{path}.tmp", path)  # noqa: PTH105
+        rows.append(row)
+    return rows
 
 
-def _bake(source: SourceFile, versions: list[int | None]) -> list[Sample]:
-    assert _baker is not None  # noqa: S101  the pool starts its workers so
-    return _baker.bake(source, versions)
+def _write_tar(output: Path, number: int, samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Write the tar of WebDataset with this number, and return its images' rows."""
+    rows = []
+
+    def write(file: BinaryIO) -> None:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for row, files in samples:
+                for name, data in files.items():
+                    member = tarfile.TarInfo(name)
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+                rows.append(row)
+
+    write_atomically(output / f"baked-{number:06d}.tar", write)
+    return rows
+
+
+def _write_annotations(output: Path, categories: list[tuple[int, str]]) -> None:
+    """Write COCO's annotations of all images that have rows, one in a line."""
+    ids = {name: number for number, name in categories}
+    named = [{"id": number, "name": name, "supercategory": ""} for number, name in categories]
+    lists = {"categories": list(map(_json, named)), "images": list[str](), "annotations": list[str]()}
+    for number, (_, row) in enumerate(read_rows(output), 1):
+        if "failed" in row:
+            continue
+        width, height, name = row["width"], row["height"], row["file"].removeprefix("images/")
+        lists["images"].append(_json({"id": number, "file_name": name, "width": width, "height": height}))
+        for each in row.get("boxes", ()):
+            left, top, right, bottom = each["corners"]
+            sides = (left * width, top * height, (right - left) * width, (bottom - top) * height)
+            box = [round(side, 3) for side in sides]
+            found = {"id": len(lists["annotations"]) + 1, "image_id": number, "category_id": ids[each["label"]]}
+            shape = {"bbox": box, "area": round(box[2] * box[3], 3), "segmentation": [], "iscrowd": 0}
+            lists["annotations"].append(_json({**found, **shape}))
+    inner = ",\n".join(f'"{name}": [\n' + ",\n".join(lines) + "]" for name, lines in lists.items())
+    _write_text(output / "annotations.json", f'{{"info": {{}}, "licenses": [],\n{inner}}}\n')
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

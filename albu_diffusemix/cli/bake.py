@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from albu_diffusemix.bake import FORMATS, BakeOptions, BakePlan, BakeSummary, estimate, make_plan, run
-from albu_diffusemix.bake.baker import Sample
 from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, add_exclude, complain, positive, say
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_duration, stoppable
@@ -67,7 +66,7 @@ def _bake(options: argparse.Namespace) -> int:
     for warning in plan.selection.doubts():
         complain(f"warning: {warning}")
     say(*_describe(plan), *plan.selection.describe())
-    left = plan.total - plan.progress.done
+    left = plan.total - plan.done
     if options.dry_run:
         seconds, size = estimate(plan)
         say(
@@ -75,9 +74,9 @@ def _bake(options: argparse.Namespace) -> int:
             f"Size: {describe_size(plan.total * size)}; nothing was written.",
         )
         return DONE
-    failures: deque[Sample] = deque(maxlen=_SHOWN)
+    failures: deque[dict[str, Any]] = deque(maxlen=_SHOWN)
     with contextlib.closing(Bar(left)) as bar, stoppable() as stop:
-        summary = run(plan, lambda sample: _report(sample, bar, failures), stop)
+        summary = run(plan, lambda row: _report(row, bar, failures), stop)
     say(*_describe_end(summary, failures, options.output))
     if summary.interrupted:
         return INTERRUPTED
@@ -85,24 +84,22 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _describe(plan: BakePlan) -> list[str]:
-    done, failed, _ = plan.progress
-    tried = f", {failed:,} of them failed (--retry-failed tries them again)" if failed else ""
+    tried = f", {plan.failed:,} of them failed (--retry-failed tries them again)" if plan.failed else ""
     return [
-        f"Sources: {len(plan.sources):,}, {len(plan.versions):,} images of each, as {plan.recipe['format']}",
-        f"Images: {plan.total:,}, {done:,} done{tried}",
+        f"Sources: {len(plan.sources):,}, {plan.each:,} images of each, as {plan.recipe['format']}",
+        f"Images: {plan.total:,}, {plan.done:,} done{tried}",
     ]
 
 
-def _report(sample: Sample, bar: Bar, failures: "deque[Sample]") -> None:
-    row, reason = sample.row, str(sample.row.get("failed", ""))
-    if reason:
-        failures.append(sample)
-    bar.outcome(Outcome(row["source"], str(row["n"]), reason, 0, 0))
+def _report(row: dict[str, Any], bar: Bar, failures: "deque[dict[str, Any]]") -> None:
+    if "failed" in row:
+        failures.append(row)
+    bar.outcome(Outcome(row["source"], str(row["n"]), row.get("failed", ""), 0, 0))
 
 
-def _describe_end(summary: BakeSummary, failures: "deque[Sample]", output: Path) -> list[str]:
+def _describe_end(summary: BakeSummary, failures: "deque[dict[str, Any]]", output: Path) -> list[str]:
     lines = [f"Made {summary.made:,} images; {summary.failed:,} failed"]
-    lines += [f"  failed: {sample.row['file']}: {sample.row['failed']}" for sample in failures]
+    lines += [f"  failed: {row['file']}: {row['failed']}" for row in failures]
     return [
         *lines,
         f"{'Interrupted; run the same command again to go on' if summary.interrupted else 'Baked'}: {output}",

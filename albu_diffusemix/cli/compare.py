@@ -64,7 +64,7 @@ def _compare(options: argparse.Namespace) -> int:
         return _estimate(comparison, options.workers * options.shard[1])
     i, n = options.shard
     results = Results(options.output, f".{i}of{n}" if n > 1 else "")
-    results.refuse_other(comparison)
+    results.begin(comparison)
     try:
         _make(comparison, results, options)
     finally:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albu_diffusemix._host import HOST
-from albu_diffusemix.compare.pipelines import digest, run_seeded
+from albu_diffusemix.keys import digest
+from albu_diffusemix.pipelines import run_seeded
 
 __all__ = ["CORRUPTIONS", "corrupted"]
 

@@ -1,10 +1,10 @@
 """The images that arms train on and are measured on: opened, split by seed, checked for leaks, held in memory."""
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from albu_diffusemix.compare.spec import Data, Spec, Split
 from albu_diffusemix.datasets import Columns, Selection, SourceFile, find_sources
-from albu_diffusemix.keys import hash_pixels
+from albu_diffusemix.keys import digest, hash_pixels
 
 __all__ = ["MOST_BYTES", "Pixels", "Sets", "open_sets", "refuse_leaks"]
 
@@ -20,6 +20,7 @@ MOST_BYTES = 1 << 30
 """A process holds decoded images up to this size, and reads the others again whenever it needs them."""
 
 _THREADS = 8
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,19 @@ class Sets:
     split: Split | None
     classes: list[str]
 
+    def labels(self, sources: list[SourceFile]) -> list[int]:
+        """Return the classes of images, as numbers."""
+        return [self.classes.index(str(source.label)) for source in sources]
+
+    def files(self) -> int | None:
+        """Return a number that changes when an image file is added, left out or written again; None without files."""
+        sources = [*self.data, *(self.validation or ())]
+        if not all(Path(source.path).is_file() for source in sources):
+            return None
+        states = [(source, Path(source.path).stat()) for source in sources]
+        listed = [(source.key, source.position, state.st_size, state.st_mtime_ns) for source, state in states]
+        return digest(listed, len(self.data))
+
     def of_seed(self, seed: int) -> tuple[list[SourceFile], list[SourceFile]]:
         """Return what is trained on and what is validated on; the same for all arms of a seed.
 
@@ -48,9 +62,7 @@ class Sets:
         for what, side in (("training", training), ("validation", validation)):
             absent = set(self.classes) - {str(source.label) for source in side}
             if absent:
-                raise ValueError(
-                    f"class {min(absent)!r} has no {what} image: add some to it, leave it out, or change the split"
-                )
+                raise ValueError(f"class {min(absent)!r} has no {what} image: add some, or leave the class out")
         return training, validation
 
 
@@ -80,21 +92,14 @@ def refuse_leaks(sets: Sets, pixels: "Pixels") -> None:
         ValueError: There is such an image, or one cannot be read.
 
     """
-    seen: dict[bytes, SourceFile] = {}
-    for source, digest in pixels.hashes(sets.data):
-        twin = seen.setdefault(digest, source)
-        if twin is not source and sets.validation is None:
-            _refuse(source, twin)
-    for source, digest in pixels.hashes(sets.validation or []):
-        if digest in seen:
-            _refuse(source, seen[digest])
-
-
-def _refuse(source: SourceFile, twin: SourceFile) -> None:
-    raise ValueError(
-        f"{source.path!r} and {twin.path!r} are the same image (keys {source.key!r} and {twin.key!r}): "
-        "it would be trained on and validated on; leave one of them out"
-    )
+    first: dict[bytes, SourceFile] = {}
+    pairs = [(source, first.setdefault(pixel_hash, source)) for source, pixel_hash in pixels.hashes(sets.data)]
+    if sets.validation is not None:
+        pairs = [(source, first.get(pixel_hash, source)) for source, pixel_hash in pixels.hashes(sets.validation)]
+    named = [f"{one.path!r} ({one.key}) is {twin.path!r} ({twin.key})" for one, twin in pairs if one is not twin]
+    if named:
+        begin = f"images are trained on and validated on too, {len(named):,} in all; leave out one of each two: "
+        raise ValueError(begin + "; ".join([*named[:_NAMED], *["..."] * (len(named) > _NAMED)]))
 
 
 @dataclass
@@ -130,13 +135,14 @@ def _sources(data: Data) -> list[SourceFile]:
 
 
 def _divided(sources: list[SourceFile], split: Split, seed: int) -> tuple[list[SourceFile], list[SourceFile]]:
-    by_class: dict[str, list[SourceFile]] = defaultdict(list)
-    for source in sorted(sources, key=lambda source: source.key):
-        by_class[str(source.label)].append(source)
+    def label(source: SourceFile) -> str:
+        return str(source.label)
+
     taken: list[SourceFile] = []
     rest: list[SourceFile] = []
-    for label, members in sorted(by_class.items()):
-        random.Random(f"{seed}:{label}").shuffle(members)
+    for name, group in groupby(sorted(sources, key=lambda source: (label(source), source.key)), label):
+        members = list(group)
+        random.Random(f"{seed}:{name}").shuffle(members)
         kept = split.per_class or len(members) - max(1, round(len(members) * (split.validation or 0)))
         taken += members[:kept]
         rest += members[kept:]

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import albumentations as A
 import numpy as np
 import torch
 from torch import nn
@@ -13,12 +14,37 @@ from torch.utils.data import DataLoader, Dataset
 from albu_diffusemix.compare.corruptions import corrupted
 from albu_diffusemix.compare.data import MOST_BYTES, Pixels
 from albu_diffusemix.compare.models import imported
-from albu_diffusemix.compare.pipelines import Seen, digest, run_seeded
 from albu_diffusemix.datasets import SourceFile
+from albu_diffusemix.keys import digest
+from albu_diffusemix.pipelines import run_seeded
 
-__all__ = ["Evaluation", "Outcome", "accuracy", "measure", "metric_function"]
+__all__ = ["Evaluation", "Outcome", "accuracy", "divided_at_normalize", "measure", "metric_function"]
 
 _BATCH = 128
+
+
+class Seen(NamedTuple):
+    """How a model sees an image: a pipeline up to `Normalize`, and what that does, in units of [0, 1]."""
+
+    before: Any
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def divided_at_normalize(pipeline: Any) -> Seen:
+    """Divide a pipeline at its Normalize, so that pixels can be changed before it.
+
+    Raises:
+        ValueError: It does not end in one Normalize of the standard kind, alone or before ToTensorV2.
+
+    """
+    steps = [step for step in pipeline.transforms if type(step).__name__ != "ToTensorV2"]
+    last = steps[-1] if steps else None
+    if not isinstance(last, A.Normalize) or last.normalization != "standard" or last.p < 1:
+        raise ValueError("it must end in A.Normalize() of the kind 'standard', before ToTensorV2 if that is there")
+    scale = 255 / (last.max_pixel_value or 255)
+    mean, std = (tuple(np.broadcast_to(np.asarray(value, float) / scale, 3)) for value in (last.mean, last.std))
+    return Seen(A.Compose(steps[:-1]), mean, std)
 
 
 @dataclass
@@ -60,13 +86,11 @@ class Evaluation(Dataset[torch.Tensor]):
             yield from self._held[corruption]
             return
         self.corruption = corruption
-        kept: list[torch.Tensor] | None = []
-        for batch in DataLoader(self, _BATCH, num_workers=self.loader_workers):
-            room = MOST_BYTES - sum(one.nbytes for held in (*self._held.values(), kept or []) for one in held)
-            kept = None if kept is None or batch.nbytes > room else [*kept, batch]
-            yield batch
-        if kept is not None:
-            self._held[corruption] = kept
+        own = torch.Generator()  # so that what is random in training does not depend on what was measured before
+        batches = DataLoader(self, _BATCH, num_workers=self.loader_workers, generator=own)
+        if (len(self._held) + 1) * len(self) * self[0].nbytes <= MOST_BYTES:
+            self._held[corruption] = list(batches)
+        yield from self._held.get(corruption, batches)
 
     def floats(self, batch: torch.Tensor) -> torch.Tensor:
         """Return pixels in [0, 1] on the device."""
@@ -75,8 +99,7 @@ class Evaluation(Dataset[torch.Tensor]):
     def logits(self, model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         """Return what a model says of pixels in [0, 1]: Normalize comes here."""
         mean, std = (torch.tensor(value, device=self.device).float().view(3, 1, 1) for value in self.seen[1:])
-        out: torch.Tensor = model((pixels - mean) / std)
-        return out.float()
+        return torch.as_tensor(model((pixels - mean) / std)).float()
 
     def predict(self, model: nn.Module, corruption: tuple[str, int] | None = None) -> torch.Tensor:
         """Return the logits of all images, on the CPU."""
@@ -110,9 +133,8 @@ def measure(outcome: Outcome, metrics: Mapping[str, Any]) -> dict[str, float]:
     measured: dict[str, float] = {}
     for name, options in metrics.items():
         value = metric_function(name)(outcome, **options)
-        named = value if isinstance(value, Mapping) else {name.rpartition(":")[2]: value}
-        measured.update({str(part): float(number) for part, number in named.items()})
-    return measured
+        measured |= value if isinstance(value, Mapping) else {name.rpartition(":")[2]: value}
+    return {name: float(number) for name, number in measured.items()}
 
 
 def metric_function(name: str) -> Any:
@@ -131,18 +153,12 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor, best: int = 1) -> float
     return 100 * float((answers == labels[:, None]).any(1).float().mean())
 
 
-def _nll(outcome: Outcome) -> float:
-    return float(F.cross_entropy(outcome.logits, outcome.labels))
-
-
 def _calibration(outcome: Outcome, bins: int) -> dict[str, float]:
     """Return in percent how far confidence is from accuracy, over bins of equal width: expected (ECE) and RMS."""
-    from torchmetrics.functional import classification  # noqa: PLC0415  it takes seconds
+    from torchmetrics.functional.classification import multiclass_calibration_error as error  # noqa: PLC0415  slow
 
-    chances = outcome.logits.softmax(1)
-    error: Any = classification.multiclass_calibration_error
-    named = {"ece": "l1", "rms_calibration": "l2"}.items()
-    return {name: 100 * float(error(chances, outcome.labels, chances.shape[1], bins, norm)) for name, norm in named}
+    given = outcome.logits.softmax(1), outcome.labels, outcome.logits.shape[1], bins
+    return {"ece": 100 * float(error(*given, "l1")), "rms_calibration": 100 * float(error(*given, "l2"))}
 
 
 def _fgsm(outcome: Outcome, epsilon: float) -> dict[str, float]:
@@ -172,7 +188,7 @@ def _corruptions(outcome: Outcome, names: list[str], severities: list[int]) -> d
 _METRICS = {
     "top1": lambda outcome: accuracy(outcome.logits, outcome.labels),
     "top5": lambda outcome: accuracy(outcome.logits, outcome.labels, 5),
-    "nll": _nll,
+    "nll": lambda outcome: float(F.cross_entropy(outcome.logits, outcome.labels)),
     "calibration": _calibration,
     "fgsm": _fgsm,
     "corruptions": _corruptions,

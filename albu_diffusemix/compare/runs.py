@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.compare.comparison import Comparison
+from albu_diffusemix.compare.data import refuse_leaks
 from albu_diffusemix.compare.spec import Spec
 from albu_diffusemix.text import parse_json
 
@@ -57,46 +58,46 @@ class Results:
         return found
 
     def append(self, row: Row) -> None:
-        """Add a row and see it onto the disk; a disk that is full leaves the file as it was."""
+        """Add a row and see it onto the disk; what a kill or a full disk cut off before stays a line of its own."""
         line = json.dumps(row, allow_nan=False).encode() + b"\n"
         with self._file.open("ab+") as file:
-            end = file.seek(0, os.SEEK_END)
-            try:
-                file.write(line if not end or _ends_line(file, end) else b"\n" + line)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.ftruncate(file.fileno(), end)
-                raise
+            file.seek(0)
+            file.write(line if file.read()[-1:] in (b"", b"\n") else b"\n" + line)
+            file.flush()
+            os.fsync(file.fileno())
 
     def made_with(self) -> dict[str, Any]:
         """Return what the rows share, and what those of each arm do; empty for a new folder."""
         path = self.folder / _SHARED
         return dict(parse_json(path.read_bytes())) if path.exists() else {}
 
-    def refuse_other(self, comparison: Comparison) -> None:
-        """Keep what rows share beside them; refuse a spec that would put rows beside those of another.
+    def begin(self, comparison: Comparison) -> None:
+        """Keep what rows share beside them, unless a leak or rows of another spec forbid to go on.
 
         Raises:
-            ValueError: The spec differs from that of the rows in more than its seeds and its set of arms.
+            OSError: An image cannot be opened.
+            ValueError: An image is trained on and validated on too, or cannot be read; or the spec differs from that of
+                the rows in more than its seeds and its set of arms.
 
         """
-        arms = {name: comparison.arm(name) for name in comparison.spec.arms}
-        now = json.loads(json.dumps({"shared": comparison.shared(), "arms": arms}))
+        now = json.loads(json.dumps(comparison.described()), object_hook=_without_store)
         before = self.made_with() or {"shared": now["shared"], "arms": {}}
-        for where, old, new in _differences(before["shared"], now["shared"]):
-            raise ValueError(
-                f"{self.folder} has rows of another spec ({where}: {old} there, {new} now): give another -o"
+        done = {run.arm for run in self.rows()} & now["arms"].keys()
+        self._refuse_change("spec", before["shared"], now["shared"], "give")
+        for name in done:
+            self._refuse_change(
+                f"arm {name!r}", before["arms"].get(name, {}), now["arms"][name], "give the arm another name, or"
             )
-        done = {run.arm for run in self.rows()}
-        for name in done & set(now["arms"]):
-            for where, old, new in _differences(before["arms"].get(name, {}), now["arms"][name]):
-                raise ValueError(
-                    f"{self.folder} has rows of another arm {name!r} ({where}: {old} there, {new} now): "
-                    "give the arm another name, or another -o"
-                )
-        kept = {**now, "arms": {**before["arms"], **now["arms"]}}
+        files = comparison.sets.files()
+        if files is None or files != before.get("files_without_leaks"):
+            refuse_leaks(comparison.sets, comparison.pixels)
+        kept = {**now, "arms": {**before["arms"], **now["arms"]}, "files_without_leaks": files}
         write_atomically(self.folder / _SHARED, lambda file: file.write(json.dumps(kept, indent=1).encode()))
+
+    def _refuse_change(self, what: str, before: Any, now: Any, advice: str) -> None:
+        for where, old, new in _differences(before, now):
+            changed = f"{where}: {old} there, {new} now"
+            raise ValueError(f"{self.folder} has rows of another {what} ({changed}): {advice} another -o")
 
 
 def pending(
@@ -125,7 +126,7 @@ def run_all(
     """
     if workers == 1:
         for run in runs:
-            yield comparison.run(*run, ended=lambda _: epoch_ended(1))
+            yield comparison.run(*run, epoch_ended=lambda: epoch_ended(1))
         return
     context = multiprocessing.get_context("spawn")
     given = (comparison.spec, comparison.threads)
@@ -163,9 +164,9 @@ def _run(run: Run) -> Row:
     return _opened[0].run(*run)
 
 
-def _ends_line(file: Any, end: int) -> bool:
-    file.seek(end - 1)
-    return bool(file.read(1) == b"\n")
+def _without_store(plain: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the path of a store: one that was moved is the same, and its fingerprint stands beside."""
+    return {name: value for name, value in plain.items() if name != "store"}
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:

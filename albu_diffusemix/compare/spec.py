@@ -6,21 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationInfo as Info
 
 from albu_diffusemix.compare.corruptions import CORRUPTIONS
 from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.text import in_one_line, unknown
-from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
+from albu_diffusemix.text import in_one_line, refuse_unknown
+from albu_diffusemix.yaml_bombs import parse_yaml
 
 __all__ = ["METRICS", "Arm", "Data", "Model", "Spec", "Split", "Train", "check_spec", "read_spec"]
 
@@ -35,7 +27,7 @@ METRICS: dict[str, dict[str, Any]] = {
 """The metrics, each with its options and their defaults."""
 
 
-def _placed(text: str, info: ValidationInfo) -> str:
+def _placed(text: str, info: Info) -> str:
     """Return a path relative to the folder of the spec, with `~` and `$NAME` filled in."""
     filled = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111  it raises nothing
     there = Path(info.context or "", filled)
@@ -44,23 +36,49 @@ def _placed(text: str, info: ValidationInfo) -> str:
     return filled if ":" in filled and not there.exists() else str(there)
 
 
+def _by_name(metrics: Any) -> Any:
+    """Return the options of each metric by its name; in a list of metrics some may stand without options."""
+    listed = metrics if isinstance(metrics, list | tuple) else [metrics]
+    pairs = [pair for one in listed for pair in (one.items() if isinstance(one, dict) else [(str(one), {})])]
+    return {name: options or {} for name, options in pairs}
+
+
+def _with_defaults(metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for name, options in metrics.items():
+        if ":" not in name:
+            refuse_unknown("metric", [name], [*METRICS, "module:metric"])
+            refuse_unknown(f"option of {name}", options, METRICS[name])
+            refuse_unknown("corruption", options.get("names", ()), CORRUPTIONS)
+    return {name: {**METRICS.get(name, {}), **options} for name, options in metrics.items()}
+
+
+def _first_ones(seeds: Any) -> Any:
+    return tuple(range(seeds)) if isinstance(seeds, int) else seeds
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"must be different seeds; got {list(seeds)}")
+    return seeds
+
+
 _Path = Annotated[str, AfterValidator(_placed)]
 _Pipeline = _Path | tuple[dict[str, Any] | str, ...]
+_Metrics = Annotated[dict[str, dict[str, Any]], BeforeValidator(_by_name), AfterValidator(_with_defaults)]
+_Seed = Annotated[int, Field(ge=0)]
+_Seeds = Annotated[tuple[_Seed, ...], Field(min_length=1), BeforeValidator(_first_ones), AfterValidator(_distinct)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
     alone: ClassVar[str] = ""  # the name of a value that may stand alone
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_names(cls, given: Any) -> Any:
         given = {cls.alone: given} if cls.alone and isinstance(given, str) else given
-        if not isinstance(given, dict | cls):
-            raise ValueError(f"must be names with values; got {given!r}")  # noqa: TRY004  pydantic catches no TypeError
-        for name in given if isinstance(given, dict) else ():
-            if name not in cls.model_fields:
-                raise ValueError(unknown("name", name, cls.model_fields))
+        if isinstance(given, dict):
+            refuse_unknown("name", given, cls.model_fields)
         return given
 
 
@@ -181,39 +199,18 @@ class Spec(_Part):
     evaluation: _Pipeline | None = None
     model: Model = Model()
     train: Train = Train()
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    metrics: dict[str, dict[str, Any]] = {"top1": {}, "top5": {}, "nll": {}, "calibration": METRICS["calibration"]}
+    seeds: _Seeds = (0, 1, 2, 3, 4)
+    metrics: _Metrics = {name: METRICS[name] for name in ("top1", "top5", "nll", "calibration")}
     reference: str | None = None
     arms: dict[str, Arm] = Field(min_length=1)
     paper: Paper | None = None
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _number_alone(cls, seeds: Any) -> Any:
-        return tuple(range(seeds)) if isinstance(seeds, int) else seeds
-
-    @field_validator("seeds")
-    @classmethod
-    def _some_and_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError(f"must be a number of at least 1, or a list of different seeds; got {list(seeds)}")
-        return seeds
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _with_options(cls, metrics: Any) -> Any:
-        given = [metrics] if isinstance(metrics, dict) else metrics
-        if not isinstance(given, list | tuple):
-            raise ValueError(f"must be a list of names; got {metrics!r}")  # noqa: TRY004
-        pairs = [pair for one in given for pair in (one.items() if isinstance(one, dict) else [(one, {})])]
-        return {str(name): _options_of(str(name), options or {}) for name, options in pairs}
 
     @model_validator(mode="after")
     def _known_and_whole(self) -> "Spec":
         if self.validation is None and self.split is None:
             raise ValueError("give validation, a data set, or split, such as {per_class: 10}")
-        if self.reference is not None and self.reference not in self.arms:
-            raise ValueError(unknown("reference", self.reference, self.arms))
+        if self.reference is not None:
+            refuse_unknown("reference", [self.reference], self.arms)
         return self
 
 
@@ -232,9 +229,8 @@ def read_spec(path: Path, changed: Mapping[str, Any] | None = None, train: Mappi
     """
     text = read_text(path)
     try:
-        refuse_yaml_bomb(text)
-        given = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        given = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is not valid YAML: {in_one_line(error)}") from error
     if isinstance(given, dict):
         given = {**given, **(changed or {})}
@@ -253,24 +249,7 @@ def check_spec(given: Any, where: str, folder: Path) -> Spec:
         return Spec.model_validate(given, context=folder)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where}: {place + ': ' if place else ''}{_reason(first)}") from None
-
-
-def _reason(error: Any) -> str:
-    text = str(error["msg"]).removeprefix("Value error, ")
-    return text if error["type"] == "value_error" else f"{text}; got {error['input']!r}"
-
-
-def _options_of(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    if ":" in name:
-        return options
-    if name not in METRICS:
-        raise ValueError(unknown("metric", name, [*METRICS, "module:metric"]))
-    for option in options:
-        if option not in METRICS[name]:
-            raise ValueError(unknown(f"option of {name}", option, METRICS[name]))
-    for corruption in options.get("names", ()):
-        if corruption not in CORRUPTIONS:
-            raise ValueError(unknown("corruption", corruption, CORRUPTIONS))
-    return {**METRICS[name], **options}
+        place = "".join(f"{part}." for part in first["loc"]).rstrip(".")
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        got = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
+        raise ValueError(": ".join(filter(None, (where, place, reason))) + got) from None

@@ -57,7 +57,10 @@ def files_in_coco(data: Path, columns: Columns) -> list[SourceFile]:
     if missing or not keys:
         such = f"{len(missing):,} of {len(keys):,} images are not in {str(folder)!r}, such as {missing[:1]}"
         raise ValueError(f"{str(data)!r}: {such}: give their folder as --images")
-    return sort_by_key(SourceFile(str(folder / key), key, boxes=tuple(boxes[number])) for number, key in keys.items())
+    return sort_by_key(
+        SourceFile(str(folder / key), key, boxes=tuple(boxes[number]), sides=_sides(images[number]))
+        for number, key in keys.items()
+    )
 
 
 def _read(data: Path) -> dict[str, list[dict[str, Any]]]:
@@ -71,6 +74,10 @@ def _read(data: Path) -> dict[str, list[dict[str, Any]]]:
         if not isinstance(listed, list) or not all(isinstance(each, dict) and {*inner} <= {*each} for each in listed):
             raise ValueError(f"{str(data)!r} has no list {name!r} as COCO has it: give a file of COCO annotations")
     return dict(fields)
+
+
+def _sides(image: dict[str, Any]) -> tuple[int, int] | None:
+    return (image["width"], image["height"]) if {"width", "height"} <= {*image} else None
 
 
 def _box(box: list[float], image: dict[str, Any], label: str) -> list[Box]:

@@ -83,6 +83,7 @@ class SourceFile(NamedTuple):
         mask: The file of its mask; None where the data set gives no mask.
         boxes: What is where in it; None where the data set gives no boxes.
         kind: Who reads it, in `READERS`.
+        sides: The width and height in pixels that its boxes were drawn for; None where the data set does not say.
 
     """
 
@@ -96,6 +97,7 @@ class SourceFile(NamedTuple):
     mask: str | None = None
     boxes: tuple[Box, ...] | None = None
     kind: str = "file"
+    sides: tuple[int, int] | None = None
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image, see `albu_diffusemix.images.read_image`."""
@@ -106,7 +108,8 @@ class SourceFile(NamedTuple):
         """Return what was written as JSON, field by field."""
         source = cls(*fields)
         boxes = source.boxes and tuple(Box(*box) for box in source.boxes)
-        return source._replace(prompts=tuple(source.prompts), boxes=boxes)
+        sides = source.sides and (source.sides[0], source.sides[1])
+        return source._replace(prompts=tuple(source.prompts), boxes=boxes, sides=sides)
 
     def absolute(self) -> "SourceFile":
         """Return the same image for a process with another working directory."""
@@ -163,14 +166,14 @@ def read_extras(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _read_box(values: Any, where: str) -> Box:
     try:
         box = Box(**values) if isinstance(values, Mapping) else Box(*values)
-        fits = 0 <= box.x_min <= box.x_max <= 1 and 0 <= box.y_min <= box.y_max <= 1 and isinstance(box.label, str)
+        fits = 0 <= box.x_min < box.x_max <= 1 and 0 <= box.y_min < box.y_max <= 1 and isinstance(box.label, str)
     except TypeError:
         fits = False
     if fits:
         return box
     raise ValueError(
         f"{where}: box {values!r} is not [x_min, y_min, x_max, y_max, label], in fractions of the image's width and "
-        "height from 0 to 1, and a label of text: divide pixels by width and height"
+        "height from 0 to 1, each minimum below its maximum, and a label of text: divide pixels by width and height"
     )
 
 

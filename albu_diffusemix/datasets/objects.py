@@ -10,7 +10,6 @@ its number, such as `000017`. Its class is what the data set's `targets` has at 
 a list can have "prompts", "mask" and "boxes" too, as the lines of a manifest.
 """
 
-import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -23,6 +22,7 @@ from albu_diffusemix.datasets.items import READERS, SourceFile, read_extras, ref
 from albu_diffusemix.datasets.opened import keep_open
 from albu_diffusemix.functional import check_image, to_rgb
 from albu_diffusemix.import_paths import import_asked_for
+from albu_diffusemix.text import did_you_mean
 
 __all__ = ["ObjectDataset", "ObjectItem", "import_dataset"]
 
@@ -228,7 +228,5 @@ def _class_name(target: Any, names: Any) -> str:
 
 def _attribute(module: Any, name: str) -> Any:
     if not hasattr(module, name):
-        close = difflib.get_close_matches(name, vars(module), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"module {module.__name__!r} has no {name!r}{hint}")
+        raise ValueError(f"module {module.__name__!r} has no {name!r}{did_you_mean(name, vars(module))}")
     return getattr(module, name)

@@ -16,7 +16,7 @@ from albu_diffusemix.datasets.items import Box, SourceFile, fitted_box, sort_by_
 from albu_diffusemix.images import find_images
 from albu_diffusemix.regular_files import read_text
 from albu_diffusemix.text import in_one_line
-from albu_diffusemix.yaml_bombs import refuse_yaml_bomb
+from albu_diffusemix.yaml_bombs import parse_yaml
 
 __all__ = ["files_in_yolo", "is_yolo", "yolo_folders", "yolo_names"]
 
@@ -72,8 +72,7 @@ def _read(data: Path) -> tuple[dict[str, Any], list[str]]:
     file = _file(data)
     text = read_text(file)
     try:
-        refuse_yaml_bomb(text)
-        fields = yaml.safe_load(text)
+        fields = parse_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{str(file)!r} is not valid YAML: {in_one_line(error)}") from error
     names = fields.get("names") if isinstance(fields, dict) else None

@@ -1,6 +1,5 @@
 """Which prompts each source is drawn from: its own, else those of its class, else those of the run."""
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from albu_diffusemix.backends import Backend
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.generate.options import ResolvedOptions
 from albu_diffusemix.prompts import LABEL, fill_label
+from albu_diffusemix.text import did_you_mean
 
 __all__ = ["choose_prompts", "look_at_prompts", "name_unknown_labels", "prompts_of", "slug"]
 
@@ -105,8 +105,7 @@ def name_unknown_labels(given: Collection[str], labels: Collection[str]) -> Iter
     known = set(labels)
     unknown = [label for label in given if label not in known]
     for label in unknown[:_SHOWN]:
-        close = difflib.get_close_matches(label, labels, n=1)
-        yield f"no source has the label {label!r}{f'; did you mean {close[0]!r}?' if close else ''}"
+        yield f"no source has the label {label!r}{did_you_mean(label, labels)}"
     if len(unknown) > _SHOWN:
         yield f"no source has {len(unknown) - _SHOWN:,} more of the labels"
 

@@ -10,8 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from albu_diffusemix.compare.models import create_model
-from albu_diffusemix.compare.pipelines import leaves, load
 from albu_diffusemix.compare.spec import read_spec
+from albu_diffusemix.pipelines import leaves, open_pipeline
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "README.md"
@@ -82,7 +82,7 @@ def size_of(spec):
 
 def operations(spec, classes):
     """Floating-point operations of a forward pass of one image."""
-    crops = [leaf.height for leaf in leaves(load(spec.arms["vanilla"].pipeline)) if hasattr(leaf, "height")]
+    crops = [leaf.height for leaf in leaves(open_pipeline(spec.arms["vanilla"].pipeline)) if hasattr(leaf, "height")]
     side = crops[0] if crops else IMAGENET_SIDE
     options = {name: value for name, value in spec.model.options.items() if name != "pretrained"}
     with torch.device("meta"):

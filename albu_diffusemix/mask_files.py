@@ -12,8 +12,7 @@ from albu_diffusemix.regular_files import open_regular
 
 __all__ = ["encode_mask", "read_mask"]
 
-_PNG, _HEADER = b"\x89PNG\r\n\x1a\n", slice(12, 29)  # the name and the fields of a PNG's first chunk
-_BITS, _COLOR_TYPE, _PALETTE = 24, 25, 3
+_PNG, _BITS, _COLOR_TYPE, _PALETTE = b"\x89PNG", 24, 25, 3
 
 
 def read_mask(path: Path) -> NDArray[Any]:
@@ -41,22 +40,18 @@ def encode_mask(mask: Any) -> bytes:
         ValueError: The pipeline made something else of it.
 
     """
-    if not isinstance(mask, np.ndarray) or mask.dtype not in (np.uint8, np.uint16):
-        kind = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise ValueError(
-            f"the pipeline gives a mask of {kind}, which a PNG cannot hold: leave out what changes its type"
-        )
+    kind = getattr(mask, "dtype", type(mask).__name__)
+    if kind not in (np.uint8, np.uint16):
+        raise ValueError(f"the pipeline gives a mask of {kind}, not of uint8: leave out what changes its type")
     return bytes(cv2.imencode(".png", mask)[1])
 
 
 def _without_palette(data: bytes) -> bytes:
     """Call the numbers of a palette grey levels: OpenCV would give its colors."""
-    header = bytearray(data[_HEADER])
-    header[_COLOR_TYPE - _HEADER.start] = 0
-    kept, place = [data[: _HEADER.start], bytes(header), zlib.crc32(header).to_bytes(4, "big")], _HEADER.stop + 4
+    header = data[12:_COLOR_TYPE] + bytes(1) + data[_COLOR_TYPE + 1 : 29]
+    kept, place = data[:12] + header + zlib.crc32(header).to_bytes(4, "big"), 33
     while place < len(data):
         stop = place + 12 + int.from_bytes(data[place : place + 4], "big")  # length, name, check and content
-        if data[place + 4 : place + 8] not in {b"PLTE", b"tRNS"}:
-            kept.append(data[place:stop])
+        kept += b"" if data[place + 4 : place + 8] in (b"PLTE", b"tRNS") else data[place:stop]
         place = stop
-    return b"".join(kept)
+    return kept
