@@ -12,6 +12,7 @@ SEED ?= 0
 MIT_PINS := tests/requirements-mit.txt
 X_PINS := tests/requirements-x.txt
 OLD_PINS := tests/requirements-old.txt
+DIFFUSERS_OLD_PINS := tests/requirements-diffusers-old.txt
 VISION_PINS := tests/requirements-vision.txt
 BROWSER_PINS := tests/requirements-browser.txt
 # Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
@@ -28,9 +29,9 @@ endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
-test test-x test-x-all test-old test-vision: export OMP_NUM_THREADS = 1
+test test-x test-x-all test-old test-diffusers-old test-vision: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-x-all test-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
+.PHONY: help demo test test-x test-x-all test-old test-diffusers-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -50,6 +51,10 @@ test-x-all: $(VENV)-x/.dev ## Run all of the tests on AlbumentationsX
 
 test-old: $(VENV)-old/.dev ## Run the core's tests on OpenCV 4.10 and NumPy 1.26 (Python 3.10 to 3.12)
 	$(VENV)-old/bin/python -m pytest -n auto --dist loadgroup $$(grep -LE '^ *(from|import) ($(NOT_IN_OLD))\b' tests/test_*.py)
+
+test-diffusers-old: $(VENV)-diffusers-old/.dev ## Test the backend diffusers on diffusers 0.34 and transformers 4.49 (not part of .ci/run)
+	$(VENV)-diffusers-old/bin/python -m pytest -n auto --dist loadgroup -W ignore::UserWarning -W ignore::FutureWarning \
+		-W ignore::DeprecationWarning tests/test_diffusers*.py tests/test_generate_diffusion.py tests/test_families.py
 
 campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED=0, and print what came of it
 	cd tests && $(abspath $(BIN))/python -m campaign --seconds $(SECONDS) --seed $(SEED)
@@ -113,7 +118,7 @@ dist: $(VENV)/.dev ## Build the sdist, and the wheel from it, into dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean: ## Remove everything that these targets made
-	rm -rf $(VENV) $(VENV)-x $(VENV)-old $(VENV)-vision build dist docs/_build diffusemix_demo *.egg-info
+	rm -rf $(VENV) $(VENV)-x $(VENV)-old $(VENV)-diffusers-old $(VENV)-vision build dist docs/_build diffusemix_demo *.egg-info
 
 %/bin/python:
 	$(PYTHON) -m venv $*
@@ -139,6 +144,12 @@ $(VENV)-x/.dev: $(VENV)-x/bin/python $(VENV)-x/.pins setup.cfg
 
 $(VENV)-old/.dev: $(VENV)-old/bin/python $(OLD_PINS) setup.cfg
 	$< $(INSTALL) --requirement $(OLD_PINS)
+	$< $(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)-diffusers-old/.dev: $(VENV)-diffusers-old/bin/python $(PINS) $(MIT_PINS) $(DIFFUSERS_OLD_PINS) setup.cfg
+	$< $(INSTALL) --requirement $(PINS) --requirement $(MIT_PINS)
+	$< $(INSTALL) --requirement $(DIFFUSERS_OLD_PINS)
 	$< $(INSTALL) --no-deps --editable .
 	@touch $@
 

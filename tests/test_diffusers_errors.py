@@ -4,14 +4,16 @@ import inspect
 import json
 import shutil
 
+import diffusers
 import huggingface_hub
 import numpy as np
 import pytest
 import tiny_models
 import torch
 from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, request
+from huggingface_hub.errors import GatedRepoError
 
-from albu_diffusemix.backends import create_backend, option_rules
+from albu_diffusemix.backends import BackendUnavailableError, create_backend, option_rules
 from albu_diffusemix.backends.diffusers import Diffusers, hub
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
@@ -148,7 +150,8 @@ def test_a_missing_file_is_named_at_construction(copy, file):
 
 
 def test_a_missing_tokenizer_and_a_missing_folder_are_named(copy):
-    (copy / "tokenizer" / "tokenizer.json").unlink()
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):  # one or the others, by the version of transformers
+        (copy / "tokenizer" / name).unlink(missing_ok=True)
     with pytest.raises(ValueError, match=r"copy/tokenizer has no tokenizer: expected one of tokenizer.json"):
         backend_of(copy)
     (copy / "tokenizer" / "vocab.json").write_text("{}")
@@ -227,6 +230,25 @@ def test_offline_and_missing_says_what_to_download_and_how():
         backend.generate([request()])
     assert "P.download('timbrooks/instruct-pix2pix', revision='fp16')" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_gated_model_is_one_sentence_that_says_how_to_enter(monkeypatch, wrapped):
+    def refuse(*_, **__):
+        error = GatedRepoError.__new__(GatedRepoError, "403 Client Error.\n\nCannot access gated repo")
+        if wrapped:
+            raise OSError("Cannot load model: the Hub could not be asked") from error
+        raise error
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", refuse)
+    backend = create_backend({"name": "instruct_pix2pix", "device": "cpu"})
+    with pytest.raises(BackendUnavailableError) as caught:
+        backend.load()
+    assert str(caught.value) == (
+        "model 'timbrooks/instruct-pix2pix' is gated: accept its terms at "
+        "https://huggingface.co/timbrooks/instruct-pix2pix, then run once: hf auth login"
+    )
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -10,9 +10,10 @@ import tiny_models
 import torch
 import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler
-from transformers.convert_slow_tokenizer import bytes_to_unicode
+from tiny_tokenizers import clip_tokenizer, qwen_tokenizer, t5_tokenizer
 
-_LETTERS = list(bytes_to_unicode().values())
+from albu_diffusemix.backends.diffusers.versions import is_diffusers
+
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"]
 _SPECIAL += ["<|image_pad|>", "<|video_pad|>"]
 _IDS = {text: 256 + number for number, text in enumerate(_SPECIAL)}
@@ -37,21 +38,7 @@ def _build(function):
 
 
 def _words():
-    words = {word: number for number, word in enumerate([*_LETTERS, *_SPECIAL])}
-    tokenizer = transformers.Qwen2Tokenizer(words, [], extra_special_tokens=_SPECIAL[1:], model_max_length=4096)
-    tokenizer.chat_template = _CHAT
-    return tokenizer
-
-
-def _clip_words():
-    words = [*_LETTERS, *(letter + "</w>" for letter in _LETTERS), "<|startoftext|>", "<|endoftext|>"]
-    return transformers.CLIPTokenizer({word: number for number, word in enumerate(words)}, [], model_max_length=77)
-
-
-def _t5_words():
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    pieces += [(letter, -3.0) for letter in map(chr, range(33, 127))]
-    return transformers.T5Tokenizer(pieces, extra_ids=0, model_max_length=512)
+    return qwen_tokenizer(_SPECIAL, _CHAT)
 
 
 def _clip_settings(width=32):
@@ -119,8 +106,8 @@ def _flux_parts(*, distilled=False):
         "transformer": transformer,
         "text_encoder": transformers.CLIPTextModel(_clip_settings()),
         "text_encoder_2": _t5(),
-        "tokenizer": _clip_words(),
-        "tokenizer_2": _t5_words(),
+        "tokenizer": clip_tokenizer(),
+        "tokenizer_2": t5_tokenizer(),
         "vae": _autoencoder(),
         "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
         "image_encoder": None,
@@ -209,22 +196,41 @@ def save_sd3():
     return diffusers.StableDiffusion3Pipeline(
         transformer=transformer, text_encoder=transformers.CLIPTextModelWithProjection(_clip_settings()),
         text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_settings()), text_encoder_3=_t5(64),
-        tokenizer=_clip_words(), tokenizer_2=_clip_words(), tokenizer_3=_t5_words(), vae=_autoencoder(),
+        tokenizer=clip_tokenizer(), tokenizer_2=clip_tokenizer(), tokenizer_3=t5_tokenizer(), vae=_autoencoder(),
         scheduler=FlowMatchEulerDiscreteScheduler(), image_encoder=None, feature_extractor=None,
     )  # fmt: skip
 
 
-@_build
-def save_z_image():
+def _z_image_parts(**more):
     transformer = diffusers.ZImageTransformer2DModel(
         all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2,
         n_kv_heads=2, norm_eps=1e-5, qk_norm=True, cap_feat_dim=16, rope_theta=256.0, t_scale=1000.0,
-        axes_dims=[8, 4, 4], axes_lens=[512, 64, 64],
+        axes_dims=[8, 4, 4], axes_lens=[1024, 64, 64], **more,
     )  # fmt: skip
-    return diffusers.ZImagePipeline(
-        transformer=transformer, vae=_autoencoder(16), scheduler=FlowMatchEulerDiscreteScheduler(),
-        text_encoder=_qwen3(2, transformers.Qwen3Model), tokenizer=_words(),
-    )  # fmt: skip
+    return {
+        "transformer": transformer,
+        "vae": _autoencoder(16),
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+        "text_encoder": _qwen3(2, transformers.Qwen3Model),
+        "tokenizer": _words(),
+    }
+
+
+@_build
+def save_z_image():
+    return diffusers.ZImagePipeline(**_z_image_parts())
+
+
+@_build
+def save_z_image_omni():
+    """A pipeline in no row of the table."""
+    seen = transformers.Siglip2VisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_patches=16, patch_size=16
+    )
+    processor = transformers.Siglip2ImageProcessorPil(patch_size=16, max_num_patches=16)
+    return diffusers.ZImageOmniPipeline(
+        **_z_image_parts(siglip_feat_dim=16), siglip=transformers.Siglip2VisionModel(seen), siglip_processor=processor
+    )
 
 
 @_build
@@ -273,7 +279,7 @@ def save_kandinsky():
     return diffusers.Kandinsky5I2IPipeline(
         transformer=transformer, vae=_autoencoder(16), scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
         text_encoder=_vision_language(32), tokenizer=_processor(),
-        text_encoder_2=transformers.CLIPTextModel(_clip_settings(16)), tokenizer_2=_clip_words(),
+        text_encoder_2=transformers.CLIPTextModel(_clip_settings(16)), tokenizer_2=clip_tokenizer(),
     )  # fmt: skip
 
 
@@ -294,7 +300,15 @@ def save_turbo(folder):
     return tiny_models.save_xl_img2img(folder.with_name("sdxl-turbo"))
 
 
-EVERYDAY = {
+_SINCE = {
+    "klein": "0.37",
+    "klein_base": "0.37",
+    "klein_kv": "0.38",
+    "flux2": "0.36",
+    "kontext": "0.35",
+    "z_image": "0.36",
+}
+_ALL = {
     "klein": save_klein,
     "klein_base": save_klein_base,
     "klein_kv": save_klein_kv,
@@ -307,6 +321,7 @@ EVERYDAY = {
     "cosxl": save_cosxl,
     "turbo": save_turbo,
 }
+EVERYDAY = {name: save for name, save in _ALL.items() if is_diffusers(_SINCE.get(name, "0.34"))}
 VISION = {
     "qwen_image": save_qwen_image,
     "qwen_edit": save_qwen_edit,

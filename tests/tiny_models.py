@@ -6,6 +6,7 @@ They obey prompt, image and seed as the real ones do, but what they draw is colo
 from pathlib import Path
 
 import torch
+import transformers
 from diffusers import (
     AutoencoderKL,
     EulerAncestralDiscreteScheduler,
@@ -22,16 +23,14 @@ from diffusers import (
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from tiny_tokenizers import clip_tokenizer
 from transformers import (
     CLIPConfig,
-    CLIPImageProcessorPil,
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
-    CLIPTokenizer,
 )
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 WIDTH = 16
 """Channels, hidden units and embedding dimensions of everything."""
@@ -149,19 +148,13 @@ def _parts(*, in_channels=4, xl=False, time_cond_proj_dim=None):
     parts = {
         "vae": _vae(),
         "text_encoder": CLIPTextModel(CLIPTextConfig(**_TEXT)),
-        "tokenizer": _tokenizer(),
+        "tokenizer": clip_tokenizer(),
         "unet": _unet(in_channels, time_cond_proj_dim, xl=xl),
     }
     if xl:
         parts["text_encoder_2"] = CLIPTextModelWithProjection(CLIPTextConfig(**_TEXT, projection_dim=WIDTH))
-        parts["tokenizer_2"] = _tokenizer()
+        parts["tokenizer_2"] = clip_tokenizer()
     return parts
-
-
-def _tokenizer():
-    letters = list(bytes_to_unicode().values())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer({word: number for number, word in enumerate(words)}, [], model_max_length=77)
 
 
 def _unet(in_channels, time_cond_proj_dim, *, xl):
@@ -204,7 +197,8 @@ def _vae():
 
 
 def _image_processor():
-    return CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    kind = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor  # by version
+    return kind(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
 
 
 def _safety_checker():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.backends import Counterpart, Request, option_rules
+from albu_diffusemix.backends import BackendUnavailableError, Counterpart, Request, option_rules
 from albu_diffusemix.backends.batches import Batches
 from albu_diffusemix.backends.loaded_once import LoadedOnce
 from albu_diffusemix.backends.pixels import check_request, resize, to_counterpart
@@ -209,7 +209,8 @@ class EditingBackend(ABC):
             color, from an image that is not) or "nsfw" (flagged by the safety checker).
 
         Raises:
-            ValueError: A request is wrong, or the model cannot be loaded or run.
+            ValueError: A request is wrong, or the model cannot be run.
+            BackendUnavailableError: The model cannot be loaded.
             RuntimeError: There is too little memory for one image; a MemoryError where the library raises that.
 
         """
@@ -234,7 +235,7 @@ class EditingBackend(ABC):
         """Load the model now, where it is not loaded yet.
 
         Raises:
-            ValueError: It cannot be loaded, and no image can be made.
+            BackendUnavailableError: It cannot be loaded, and no image can be made.
 
         """
         self._model()
@@ -247,7 +248,10 @@ class EditingBackend(ABC):
         return self._settings.fill_template(prompt)
 
     def _load(self) -> Model:
-        return Model(self._load_editor(), self.batch_size)
+        try:
+            return Model(self._load_editor(), self.batch_size)
+        except ValueError as error:
+            raise BackendUnavailableError(str(error)) from error
 
     def _is_on_gpu(self) -> bool:
         return self.uses_gpu

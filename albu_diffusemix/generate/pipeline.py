@@ -180,7 +180,7 @@ class Pipeline:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {in_one_line(error)}"
-            raise ValueError(f"backend {self._options.backend!r} cannot be loaded: {reason}") from error
+            raise BackendUnavailableError(f"backend {self._options.backend!r} cannot be loaded: {reason}") from error
 
     def _unlike(self, batch: list[_Attempt], made: list[Counterpart | None]) -> list[str]:
         """Return why the similarity filter rejects each counterpart; empty where it does not, or there is none."""

@@ -10,6 +10,7 @@ from albu_diffusemix.backends.diffusers.families import INSTRUCT, XL_INSTRUCT, F
 from albu_diffusemix.backends.diffusers.few_steps import FEW_STEPS, FewSteps
 from albu_diffusemix.backends.diffusers.settings import FLOW_SCHEDULERS, SCHEDULERS, Settings
 from albu_diffusemix.backends.diffusers.strength import taken_strength
+from albu_diffusemix.backends.diffusers.versions import installed_diffusers, is_diffusers
 from albu_diffusemix.backends.instruct import checked_guidance
 from albu_diffusemix.backends.model_files import MODEL_INDEX, read_json
 
@@ -115,6 +116,11 @@ def _family_by_signature(class_name: str, model_id: str) -> Family:
 
 
 def _check_packages(settings: Settings, family: Family) -> None:
+    if not is_diffusers(family.since):
+        raise ValueError(
+            f"{family.pipeline} of {settings.model_id!r} needs diffusers {family.since} or newer, here is "
+            f"{installed_diffusers()}: pip install -U diffusers"
+        )
     missing = [package for package in family.packages if find_spec(package) is None]
     if missing:
         raise ValueError(

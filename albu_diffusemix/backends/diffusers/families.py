@@ -47,6 +47,7 @@ class Family(NamedTuple):
         template: Around each prompt.
         packages: Needed beside those of all.
         result: The attribute of the call's answer.
+        since: The first version of diffusers that has the pipeline.
 
     """
 
@@ -72,6 +73,7 @@ class Family(NamedTuple):
     template: str = _PLAIN
     packages: tuple[str, ...] = ()
     result: str = "images"
+    since: str = "0.34"
 
 
 def _options(*names: str, **renamed: str) -> dict[str, str]:
@@ -112,18 +114,19 @@ _FLUX = _SD3._replace(
 )  # fmt: skip
 _Z_IMAGE = _SD3._replace(
     name="Z-Image", pipeline="ZImageImg2ImgPipeline", from_text=("ZImagePipeline",),
-    defaults=_steps(50, 4.0, strength=0.6),
+    defaults=_steps(50, 4.0, strength=0.6), since="0.36",
 )  # fmt: skip
 _KLEIN = Family(
-    "FLUX.2 klein base", "Flux2KleinPipeline", _options("guidance_scale"), _steps(50, 4.0), together="prompts", least=64
-)
+    "FLUX.2 klein base", "Flux2KleinPipeline", _options("guidance_scale"), _steps(50, 4.0), together="prompts",
+    least=64, since="0.37",
+)  # fmt: skip
 _QWEN_EDIT = Family(
     "Qwen-Image-Edit", "QwenImageEditPipeline", _TRUE_GUIDANCE, _steps(50, 4.0, negative_prompt=_NO_WORDS),
-    vae_dtype="float32", packages=("torchvision",),
+    vae_dtype="float32", packages=("torchvision",), since="0.35",
 )  # fmt: skip
 _LONGCAT = Family(
     "LongCat-Image-Edit", "LongCatImageEditPipeline", _options("guidance_scale", "negative_prompt"), _steps(50, 4.5),
-    sized="fixed", packages=("torchvision",),
+    sized="fixed", packages=("torchvision",), since="0.37",
 )  # fmt: skip
 
 FAMILIES = (
@@ -154,12 +157,12 @@ FAMILIES = (
     _Z_IMAGE,
     _SD3._replace(
         name="Qwen-Image", pipeline="QwenImageImg2ImgPipeline", from_text=("QwenImagePipeline",), together="one",
-        options={**_TRUE_GUIDANCE, "strength": "strength"}, vae_dtype="float32",
+        options={**_TRUE_GUIDANCE, "strength": "strength"}, vae_dtype="float32", since="0.35",
         defaults=_steps(50, 4.0, strength=0.6, negative_prompt=_NO_WORDS),
     ),
     Family(
         "FLUX.1 Kontext", "FluxKontextPipeline", _options("guidance_scale"), _steps(28, 2.5), sized="area",
-        fixed={"_auto_resize": False},
+        fixed={"_auto_resize": False}, since="0.35",
     ),
     _KLEIN._replace(
         name="FLUX.2 klein", when={"is_distilled": True}, options=_options(), defaults=_steps(4),
@@ -167,12 +170,13 @@ FAMILIES = (
     ),
     _KLEIN,
     _KLEIN._replace(
-        name="FLUX.2 klein KV", pipeline="Flux2KleinKVPipeline", options=_options(), defaults=_steps(4), together="one"
+        name="FLUX.2 klein KV", pipeline="Flux2KleinKVPipeline", options=_options(), defaults=_steps(4), together="one",
+        since="0.38",
     ),
-    _KLEIN._replace(name="FLUX.2 dev", pipeline="Flux2Pipeline"),
+    _KLEIN._replace(name="FLUX.2 dev", pipeline="Flux2Pipeline", since="0.36"),
     _QWEN_EDIT,
     _QWEN_EDIT._replace(
-        name="Qwen-Image-Edit-2509", pipeline="QwenImageEditPlusPipeline", image="pictures",
+        name="Qwen-Image-Edit-2509", pipeline="QwenImageEditPlusPipeline", image="pictures", since="0.36",
         defaults=_steps(40, 4.0, negative_prompt=_NO_WORDS),
     ),
     _LONGCAT._replace(
@@ -186,7 +190,7 @@ FAMILIES = (
     ),
     Family(
         "Kandinsky 5 image editing", "Kandinsky5I2IPipeline", _options("guidance_scale", "negative_prompt"),
-        _steps(50, 3.5), sized="resolutions", packages=("torchvision",), result="image",
+        _steps(50, 3.5), sized="resolutions", packages=("torchvision",), result="image", since="0.36",
     ),
 )  # fmt: skip
 """Of rows for one pipeline the first that holds counts; those with no `when` hold always."""

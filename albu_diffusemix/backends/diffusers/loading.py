@@ -20,6 +20,7 @@ from albu_diffusemix.backends.diffusers.probe import check_by_probe
 from albu_diffusemix.backends.diffusers.settings import Settings
 from albu_diffusemix.backends.diffusers.signatures import call_parameters, pipeline_of
 from albu_diffusemix.backends.diffusers.stock import StockEditor
+from albu_diffusemix.backends.diffusers.versions import is_diffusers
 from albu_diffusemix.backends.editing import Editor
 from albu_diffusemix.backends.instruct import guidance_of
 from albu_diffusemix.backends.torch_devices import choose_device, choose_dtype
@@ -64,7 +65,7 @@ def _read(folder: Path, settings: Settings, plan: CallPlan, dtype: torch.dtype) 
         with _no_bars():
             reader: Any = diffusers.DiffusionPipeline
             pipeline = reader.from_pretrained(
-                folder, dtype=dtype, variant=settings.variant, local_files_only=True, **options
+                folder, **_in(dtype), variant=settings.variant, local_files_only=True, **options
             )
             if class_name != plan.family.pipeline:
                 pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(pipeline)
@@ -72,6 +73,11 @@ def _read(folder: Path, settings: Settings, plan: CallPlan, dtype: torch.dtype) 
         raise ValueError(f"cannot load {class_name} from {folder}: {_reason(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _in(dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """Return the argument of `from_pretrained` for a dtype, which has another name in older versions."""
+    return {"dtype" if is_diffusers("0.40") else "torch_dtype": dtype}
 
 
 def _reason(error: Exception) -> str:

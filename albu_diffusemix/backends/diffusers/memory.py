@@ -26,7 +26,7 @@ def quantization(settings: Settings, folder: Path, dtype: torch.dtype) -> dict[s
         return {}
     if find_spec("bitsandbytes") is None:
         raise ValueError(f"memory {settings.memory!r} needs bitsandbytes, not installed here: pip install bitsandbytes")
-    from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig  # noqa: PLC0415  not in old versions
+    from diffusers.quantizers import PipelineQuantizationConfig  # type: ignore[attr-defined]  # noqa: PLC0415  slow
 
     bits: dict[str, Any] = {"load_in_8bit": True}
     if settings.memory == "4bit":

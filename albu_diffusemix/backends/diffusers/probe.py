@@ -9,6 +9,8 @@ from albu_diffusemix.text import in_one_line
 
 __all__ = ["check_by_probe"]
 
+_COLORS = 3
+
 
 def check_by_probe(editor: StockEditor, plan: CallPlan) -> None:
     """Draw a probe image and its negative; for a pipeline that is not in the table, the probe image once more.
@@ -30,8 +32,8 @@ def _fault(editor: StockEditor, plan: CallPlan) -> str:
         first, negative, *again = (editor.edit([one])[0].image for one in wanted)
     except Exception as error:  # noqa: BLE001  whatever a pipeline raises here, it would raise for each image
         return f"failed ({type(error).__name__}: {in_one_line(error)})"
-    if first.shape[0] != first.shape[1]:
-        return f"is square, and came back with the shape {first.shape}"
+    if first.shape[0] != first.shape[1] or first.shape[2] != _COLORS:
+        return f"is square and in RGB, and came back with the shape {first.shape}"
     if np.array_equal(first, negative, equal_nan=True):
         return "came out like its negative: the source is ignored; take a lower strength, more steps or another model"
     if again and not np.array_equal(first, again[0], equal_nan=True):

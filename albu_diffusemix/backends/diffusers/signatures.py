@@ -67,7 +67,7 @@ def read_signature(class_name: str, model_id: str) -> Family:
         grid=8,
         size=256,
         noise="unknown",
-        dtype="float16",
+        dtype="bfloat16" if "transformer" in inspect.signature(pipeline.__init__).parameters else "float16",
         template="{prompt}" if "strength" in taken else Family._field_defaults["template"],
     )
 
