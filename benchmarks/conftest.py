@@ -150,7 +150,7 @@ def _processor():
 
 
 def _host():
-    installed = {each.metadata["Name"].lower() for each in metadata.distributions()}
+    installed = {(each.metadata["Name"] or "").lower() for each in metadata.distributions()}
     return "albumentationsx" if "albumentationsx" in installed else "albumentations"
 
 

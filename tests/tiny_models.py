@@ -118,7 +118,7 @@ def save_clip(folder: Path) -> Path:
 
 def save_tokenizer(folder: Path) -> Path:
     """What turns text into tokens for CLIP."""
-    _tokenizer().save_pretrained(folder)
+    clip_tokenizer().save_pretrained(folder)
     return folder
 
 
