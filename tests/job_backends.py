@@ -79,6 +79,13 @@ class Negative:
         return Counterpart(made, "ok", self.nearest or request.prompt)
 
 
+class Unloadable(Negative):
+    """One whose model cannot be loaded."""
+
+    def load(self):
+        raise OSError("its weights are gone")
+
+
 def hang():
     """Wait for a mutex that this thread holds already."""
     mutex = ctypes.create_string_buffer(64)
@@ -88,3 +95,4 @@ def hang():
 
 
 register_backend("negative", "job_backends:Negative")
+register_backend("unloadable", "job_backends:Unloadable")

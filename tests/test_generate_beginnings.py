@@ -240,3 +240,12 @@ def test_the_plan_and_the_run_agree_after_a_kill(tmp_path, store):
     plan = make_plan(options_of(data, store), recover=True)
     assert plan.present > 0
     assert run(plan, Silent()).made == plan.pending == 12 - plan.present
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_run_before_any_image_is_asked_for(tmp_path, store, capsys):
+    data, log = make_data(tmp_path / "data", 3), tmp_path / "asked.txt"
+    assert generate(data, store, name="unloadable", log=str(log)) == 2
+    [line] = lines_of(capsys)
+    assert line.endswith("cannot be loaded: OSError: its weights are gone")
+    assert not log.exists()
+    assert not store.exists()
