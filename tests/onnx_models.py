@@ -57,7 +57,7 @@ def save_smallest(folder):
     pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=vae,
         text_encoder=CLIPTextModel(CLIPTextConfig(**{**tiny_models._TEXT, "num_hidden_layers": 1})),
-        tokenizer=tiny_models._tokenizer(),
+        tokenizer=tiny_models.clip_tokenizer(),
         unet=unet,
         scheduler=EulerAncestralDiscreteScheduler(**tiny_models._SCHEDULE),
         safety_checker=None,

@@ -137,7 +137,7 @@ def tokenizers(tmp_path_factory):
     """CLIP's tokenizer with a few merges, saved; and the same as vocabulary and merges alone."""
     folder = tmp_path_factory.mktemp("tokenizer")
     merges = [("s", "n"), ("sn", "o"), ("sno", "w"), ("snow", "y</w>"), ("o", "f</w>"), ("i", "n"), ("in", "t")]
-    vocabulary = dict(tiny_models._tokenizer().get_vocab())
+    vocabulary = dict(tiny_models.clip_tokenizer().get_vocab())
     vocabulary |= {left + right: 600 + number for number, (left, right) in enumerate(merges)}
     tokenizer = CLIPTokenizer(vocabulary, merges, model_max_length=77)
     tokenizer.save_pretrained(folder / "whole")
