@@ -13,7 +13,7 @@ from diffusion_tools import THIRD_PARTY_WARNINGS, backend_of, images_of, in_batc
 from onnx_models import loaded_unet, onnx_backend
 
 from albu_diffusemix.backends.batches import Batches, is_out_of_memory
-from albu_diffusemix.backends.editing import Editor, Model
+from albu_diffusemix.backends.editing import Editor, Model, ModelInput
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
@@ -123,8 +123,9 @@ class Meeting(Editor):
 
 def called_twice_at_once(editor):
     model = Model(editor, 1)
+    inputs = [ModelInput(np.zeros((8, 8, 3), np.uint8), "snowy", seed) for seed in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        return [future.exception() for future in [pool.submit(model.edit, [number]) for number in range(2)]]
+        return [future.exception() for future in [pool.submit(model.edit, [one]) for one in inputs]]
 
 
 def test_an_editor_that_takes_threads_is_called_by_several_at_once():

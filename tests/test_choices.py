@@ -362,7 +362,7 @@ def test_only_the_variants_that_are_asked_for_are_rejected(made):
     ("name", "text"),
     [
         ("v.jsonl", '{"key": "class0/00000.jpg", "variant": "0000", "verdict": "reject"}\n{"key": "class1/00001.jpg"}'),
-        ("v.csv", "key,variant,verdict,score\nclass0/00000.jpg,0000,reject,1\nclass1/00001.jpg,,,2\n"),
+        ("v.csv", "key,variant,verdict,score\nclass0/00000.jpg,0000,reject,1\nclass1/00001.jpg,,reject,2\n"),
         ("v.ndjson", '{"key": "class0/00000.jpg", "id": 3, "time": "now"}\r\n\n{"key": "class1/00001.jpg"}\r\n'),
     ],
 )

@@ -97,7 +97,7 @@ WRONG_EXTRAS = {
     ),
     "pixels": (
         {"boxes": [[0, 0, 64, 48, "cat"]]},
-        "from 0 to 1, and a label of text: divide pixels by width and height",
+        "from 0 to 1, each minimum below its maximum, and a label of text: divide pixels by width and height",
     ),
     "four numbers": ({"boxes": [[0, 0, 1, 1]]}, "box [0, 0, 1, 1] is not [x_min, y_min, x_max, y_max, label]"),
     "corners": ({"boxes": [[0.5, 0, 0.1, 1, "cat"]]}, "box [0.5, 0, 0.1, 1, 'cat'] is not [x_min"),

@@ -112,7 +112,7 @@ class _Expressions:
         try:
             import duckdb  # noqa: PLC0415  optional
         except ImportError as error:
-            raise StoreError("a choice needs duckdb: pip install 'albu-diffusemix[curate]'") from error
+            raise StoreError("a choice needs duckdb: pip install duckdb pyarrow") from error
         self._error: type[Exception] = duckdb.Error
         self._columns = [name for name in table.column_names if name not in _HIDDEN]
         self._connection = duckdb.connect()

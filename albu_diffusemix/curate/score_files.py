@@ -206,5 +206,5 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow as pa  # noqa: PLC0415  optional
         from pyarrow import parquet  # noqa: PLC0415  as above
     except ImportError as error:
-        raise StoreError("scores need pyarrow: pip install 'albu-diffusemix[curate]'") from error
+        raise StoreError("scores need pyarrow: pip install pyarrow") from error
     return pa, parquet

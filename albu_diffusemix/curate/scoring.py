@@ -147,7 +147,7 @@ def _create(options: ScoreOptions, labels: set[str]) -> Scorer:
             import torch  # noqa: F401, PLC0415  optional
             import transformers  # noqa: F401, PLC0415  optional
         except ImportError as error:
-            advice = "pip install 'albu-diffusemix[diffusers]'"
+            advice = "pip install torch transformers"
             raise ValueError(f"the scorer {options.kind!r} needs torch and transformers: {advice}") from error
     module, _, name = SCORERS[options.kind].partition(":")
     given = () if options.kind in _WITHOUT_MODEL else (options, labels)
