@@ -26,7 +26,8 @@ __all__ = [
     "Model",
     "ModelInput",
     "ModelOutput",
-    "choose_prompt",
+    "check_prompt",
+    "checked_prompts",
     "digest_facts",
     "read_settings",
 ]
@@ -194,8 +195,7 @@ class EditingBackend(ABC):
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for an empty prompt; the model takes any other."""
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError(f"prompt must name an effect, such as {PAPER_PROMPTS[1]!r}; got {prompt!r}")
+        check_prompt(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
         """Edit each request's image and cut out its box.
@@ -216,11 +216,7 @@ class EditingBackend(ABC):
         """
         if not requests:
             return []
-        for request in requests:
-            check_request(request)
-        prompts = [choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
-        for prompt in prompts:
-            self.check_prompt(prompt)
+        prompts = checked_prompts(requests)
         model = self._model()
         inputs = [self._model_input(request, prompt) for request, prompt in zip(requests, prompts, strict=True)]
         outputs = model.edit(inputs)
@@ -267,7 +263,28 @@ def digest_facts(prefix: str, facts: Mapping[str, Any]) -> str:
     return f"{prefix}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def choose_prompt(seed: int) -> str:
+def check_prompt(prompt: str) -> None:
+    """Raise ValueError for an empty prompt; an editing model takes any other."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError(f"prompt must name an effect, such as {PAPER_PROMPTS[1]!r}; got {prompt!r}")
+
+
+def checked_prompts(requests: Sequence[Request]) -> list[str]:
+    """Return the prompt of each request, chosen by its seed where it has none.
+
+    Raises:
+        ValueError: A request is wrong, or its prompt is empty.
+
+    """
+    for request in requests:
+        check_request(request)
+    prompts = [_choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
+    for prompt in prompts:
+        check_prompt(prompt)
+    return prompts
+
+
+def _choose_prompt(seed: int) -> str:
     """Choose one of the paper's prompts by a seed."""
     digest = hashlib.blake2b(f"{seed}:choice of a prompt".encode(), digest_size=8).digest()
     return PAPER_PROMPTS[int.from_bytes(digest, "big") % len(PAPER_PROMPTS)]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from albu_diffusemix.backends import Counterpart, Request, option_rules
-from albu_diffusemix.backends.editing import ModelInput, choose_prompt, digest_facts
+from albu_diffusemix.backends.editing import ModelInput, check_prompt, checked_prompts, digest_facts
 from albu_diffusemix.backends.images_api.settings import read_settings
 from albu_diffusemix.backends.loaded_once import LoadedOnce
-from albu_diffusemix.backends.pixels import check_request, resize, to_counterpart
+from albu_diffusemix.backends.pixels import resize, to_counterpart
 from albu_diffusemix.prompts import PAPER_PROMPTS
 
 __all__ = ["VERSION", "ImagesApi"]
@@ -91,8 +91,7 @@ class ImagesApi:
 
     def check_prompt(self, prompt: str) -> None:
         """Raise ValueError for an empty prompt; the model takes any other."""
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError(f"prompt must name an effect, such as {PAPER_PROMPTS[1]!r}; got {prompt!r}")
+        check_prompt(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Counterpart]:
         """Have each request's image edited, and cut out its box.
@@ -110,11 +109,7 @@ class ImagesApi:
             ValueError: A request is wrong.
 
         """
-        for request in requests:
-            check_request(request)
-        prompts = [choose_prompt(request.seed) if request.prompt is None else request.prompt for request in requests]
-        for prompt in prompts:
-            self.check_prompt(prompt)
+        prompts = checked_prompts(requests)
         if not requests:
             return []
         self._check_server()
