@@ -158,7 +158,7 @@ def test_flags_that_do_not_go_together_are_one_line(refused, words, message):
 
 def test_a_missing_package_is_named(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    refused("a choice needs duckdb: pip install 'albu-diffusemix[curate]'", "--where", "toy_figure > 0")
+    refused("a choice needs duckdb: pip install duckdb pyarrow", "--where", "toy_figure > 0")
 
 
 def test_choices_are_written_beside_the_figures(store, tmp_path):
