@@ -111,6 +111,7 @@ COSTLY_SETUP = {"test_benchmarks", "test_packaging", "test_training_stacks"}
 """Modules with a fixture that takes long: one worker runs all of their tests, so that it is made once."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in ANY_HOST:
