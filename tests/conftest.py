@@ -107,19 +107,13 @@ ANY_HOST = {
 SLOW = {"test_campaign", "test_ray_cluster"}
 """Modules that wait for whole clusters or for many kills; `make test-slow` runs them, `make test` leaves them out."""
 
-COSTLY_SETUP = {"test_benchmarks", "test_packaging", "test_training_stacks"}
-"""Modules with a fixture that takes long: one worker runs all of their tests, so that it is made once."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in ANY_HOST:
             item.add_marker("any_host")
         if item.path.stem in SLOW:
             item.add_marker("slow")
-        if item.path.stem in COSTLY_SETUP:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 class Inverting:
