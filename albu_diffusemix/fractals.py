@@ -67,6 +67,13 @@ class _Memory:
         self._lock = Lock()
         self.get = self._sources.get
 
+    def copied(self) -> "_Memory":
+        """Return one with the same images, with a lock that no thread of another process holds."""
+        memory = _Memory(self._bound)
+        for key, source in list(self._sources.items()):
+            memory.put(key, source)
+        return memory
+
     def put(self, key: tuple[int, ...], source: _Source) -> None:
         source.image.flags.writeable = False
         if source.image.nbytes > self._bound:
@@ -148,19 +155,19 @@ class FractalLibrary:
         self._paths = _builtin_paths() if source == BUILTIN else _folder_paths(source)
         self._memory_bound = memory_bound
         self._forked = _ForkedMemory(min(len(self._paths), MEMORY_BOUND // LARGEST_SHARED))
-        self._start()
-
-    def _start(self) -> None:
-        self._memory = _Memory(self._memory_bound)
+        self._memory = _Memory(memory_bound)
         self._times: Counter[tuple[int, int]] = Counter()
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def in_forked_process(self) -> "FractalLibrary":
-        """Return a library for a process that was forked from that of this one: the same files, and some memory."""
+        """Return a library for a process that was forked from that of this one: the same files, and what it remembers.
+
+        What is remembered is never written to, so it lies once for both.
+        """
         library = copy.copy(self)
-        library._start()  # noqa: SLF001  of this very class
+        library._memory, library._times = self._memory.copied(), self._times.copy()  # noqa: SLF001  of this very class
         return library
 
     def name(self, index: int) -> str:

@@ -188,9 +188,18 @@ def test_what_one_forked_process_has_read_is_read_no_more_by_the_others(folder_o
     assert not read
 
 
+def test_a_forked_process_remembers_what_the_process_before_it_did(fractals, monkeypatch):
+    library = FractalLibrary(fractals)
+    for _ in range(2):
+        library.get(0, 10, 10)
+    read = decodes(monkeypatch)
+    assert library.in_forked_process().get(0, 10, 10) is library.get(0, 10, 10)
+    assert not read
+
+
 @pytest.mark.parametrize("place", ["_pixels", "_heads"])
 def test_what_another_process_has_only_begun_to_write_is_read_from_its_file(fractals, monkeypatch, place):
-    library = FractalLibrary(fractals)
+    library = FractalLibrary(fractals, memory_bound=0)
     expected = library.get(0, 40, 30).copy()
     getattr(library._forked, place)[0, 0] ^= 1
     read = decodes(monkeypatch)
