@@ -8,7 +8,7 @@ from benchmarks.photographs import COUNT
 
 
 def warm_fractals(*sizes):
-    """Let a shared library that has met no others meet these, each `(height, width)`, until it remembers what it will."""
+    """Let a new shared library meet these sizes, each `(height, width)`, until it remembers what it will of them."""
     fractals_module._shared.clear()  # noqa: SLF001  a training has images of its own
     library = shared_library("builtin")
     for index in [*range(len(library))] * 2:
