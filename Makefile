@@ -30,9 +30,9 @@ endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
 # The tests share the cores among themselves.
-test test-x test-x-all test-old test-diffusers-old test-vision: export OMP_NUM_THREADS = 1
+test test-slow test-x test-x-all test-old test-diffusers-old test-vision: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-x-all test-old test-diffusers-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
+.PHONY: help demo test test-slow test-x test-x-all test-old test-diffusers-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -41,8 +41,11 @@ help: ## Show this list
 demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs to diffusemix_demo/
 	$(BIN)/albu-diffusemix demo
 
-test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov
+test: $(VENV)/.dev ## Run the tests, apart from the slow ones
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov -m "not slow"
+
+test-slow: $(VENV)/.dev ## Run the tests that wait for whole clusters of Ray and for many kills (not part of .ci/run)
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 test-x: $(VENV)-x/.dev ## Run on AlbumentationsX, in an environment of its own, the tests that depend on the host
 	$(VENV)-x/bin/python -m pytest -n auto --dist loadgroup -m "not any_host"
