@@ -17,12 +17,13 @@ VISION_PINS := tests/requirements-vision.txt
 BROWSER_PINS := tests/requirements-browser.txt
 # Packages that .venv-old lacks, and the helpers of tests that use them: files that import none of these test the core.
 NOT_IN_OLD := benchmarks|dataset_files|datasets|diffusers|diffusion_tools|fractal_assets|hub_server|huggingface_hub|onnx|onnx_models|onnxruntime|pyarrow|ray|ray_clusters|tiny_models|torch|transformers|webdataset
-# Measures everything in each of three fresh processes, saves what they found in a folder, prints it joined.
+# Measures in three fresh processes, only in the first of them what is marked `once`; saves what they found in a folder,
+# and prints it joined.
 define measure
 	@rm -rf $(1) && mkdir -p $(1)
 	for run in 1 2 3; do \
 		$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly \
-			--benchmark-json $(1)/$$run.json $(2) || exit 1; \
+			$$([ $$run = 1 ] || echo -m not\ once) --benchmark-json $(1)/$$run.json $(2) || exit 1; \
 	done
 	@$(BIN)/python -m benchmarks.report $(1)
 endef

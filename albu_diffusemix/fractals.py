@@ -1,5 +1,7 @@
 """The fractals to blend in: open a library, resize its images, remember them within a memory bound."""
 
+import copy
+import mmap
 import os
 from collections import Counter
 from importlib import resources
@@ -9,6 +11,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from albu_diffusemix.images import IMAGE_SUFFIXES, find_images, read_image
@@ -21,6 +24,9 @@ MEMORY_BOUND = 80 * 2**20
 
 MOST_SIZES = 16
 """Sizes of images that a library tells apart; where there are more, it remembers no fractal at any of them."""
+
+LARGEST_SHARED = 512 * 512 * 3
+"""Bytes of the largest images that a process shares with those that it forks: of a built-in fractal."""
 
 _shared: dict[tuple[int, str], "FractalLibrary"] = {}
 
@@ -61,6 +67,13 @@ class _Memory:
         self._lock = Lock()
         self.get = self._sources.get
 
+    def copied(self) -> "_Memory":
+        """Return one with the same images, with a lock that no thread of another process holds."""
+        memory = _Memory(self._bound)
+        for key, source in list(self._sources.items()):
+            memory.put(key, source)
+        return memory
+
     def put(self, key: tuple[int, ...], source: _Source) -> None:
         source.image.flags.writeable = False
         if source.image.nbytes > self._bound:
@@ -82,12 +95,42 @@ class _Memory:
             self._held -= removed.image.nbytes
 
 
+class _ForkedMemory:
+    """Images by number, each at a place of its own in memory that a process shares with those that it forks.
+
+    There is no lock: all of them would write the same bytes to a place, and what lies there counts only with its check,
+    which is written last. What nobody writes to takes no memory.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pixels = np.frombuffer(mmap.mmap(-1, count * LARGEST_SHARED), np.uint8).reshape(count, -1)
+        self._heads = np.frombuffer(mmap.mmap(-1, count * 24), np.uint64).reshape(count, 3)  # height, width, check
+
+    def get(self, index: int) -> NDArray[np.uint8] | None:
+        """Return what was put there by any of the processes; None where there is nothing, or not all of it."""
+        height, width, check = self._heads[index].tolist() if index < len(self._heads) else (0, 0, 0)
+        pixels = self._pixels[index, : height * width * 3] if check else None
+        if pixels is None or xxhash.xxh3_64_intdigest(pixels.data) != check:
+            return None
+        return pixels.reshape(height, width, 3)
+
+    def put(self, index: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Put an image there if it fits, and return it from where it lies."""
+        if index >= len(self._heads) or image.size > LARGEST_SHARED:
+            return image
+        self._pixels[index, : image.size] = image.reshape(-1)
+        self._heads[index, :2] = image.shape[:2]
+        self._heads[index, 2] = xxhash.xxh3_64_intdigest(image.data)
+        return self._pixels[index, : image.size].reshape(image.shape)
+
+
 class FractalLibrary:
     """Fractal images by number, opened when they are first asked for.
 
     Images are remembered as large as they are needed: at the size of the user's images where few sizes come again and
     again, else as they were read, or halved where all sizes are small. Beyond `memory_bound` the first ones are
-    forgotten. Use `shared_library`, which gives each process one of its own.
+    forgotten. Use `shared_library`, which gives each process one of its own; those of forked processes share what they
+    remember as it was read.
 
     Args:
         source: "builtin", or a folder of images (BMP, JPEG, PNG, TIFF, WebP; searched with its sub-folders).
@@ -111,11 +154,21 @@ class FractalLibrary:
         self.source = source
         self._paths = _builtin_paths() if source == BUILTIN else _folder_paths(source)
         self._memory_bound = memory_bound
+        self._forked = _ForkedMemory(min(len(self._paths), MEMORY_BOUND // LARGEST_SHARED))
         self._memory = _Memory(memory_bound)
         self._times: Counter[tuple[int, int]] = Counter()
 
     def __len__(self) -> int:
         return len(self._paths)
+
+    def in_forked_process(self) -> "FractalLibrary":
+        """Return a library for a process that was forked from that of this one: the same files, and what it remembers.
+
+        What is remembered is never written to, so it lies once for both.
+        """
+        library = copy.copy(self)
+        library._memory, library._times = self._memory.copied(), self._times.copy()  # noqa: SLF001  of this very class
+        return library
 
     def name(self, index: int) -> str:
         """Return a fractal's file name.
@@ -164,7 +217,11 @@ class FractalLibrary:
         known = self._memory.get((index,))
         if known is not None and known.serves(height, width):
             return known.halved(height, width).image
-        source = _Source(read_image(self._paths[index]), None).halved(height, width)
+        whole = self._forked.get(index)
+        source = _Source(read_image(self._paths[index]) if whole is None else whole, None).halved(height, width)
+        stays_whole = len(self._times) > 1 or source.image.shape[:2] == (height, width)
+        if whole is None and source.whole is None and stays_whole:
+            source = _Source(self._forked.put(index, source.image), None)
         self._memory.put((index,), source)
         return source.image
 
@@ -197,7 +254,9 @@ def shared_library(source: str) -> FractalLibrary:
     process_and_source = (os.getpid(), source)
     library = _shared.get(process_and_source)
     if library is None:
-        library = _shared[process_and_source] = FractalLibrary(source)
+        before_fork = next((each for (_, known), each in list(_shared.items()) if known == source), None)
+        library = FractalLibrary(source) if before_fork is None else before_fork.in_forked_process()
+        _shared[process_and_source] = library
     return library
 
 

@@ -119,13 +119,14 @@ class CounterpartMixin:
         return self._parts_of_given(given, images, boxes)
 
     def _parts_from_backend(self, images: list[Image], boxes: list[Box], params: dict[str, Any]) -> list[Image | None]:
-        asked = [place for place, box in enumerate(boxes) if box[0] < box[2] and box[1] < box[3]]
-        if not asked:
-            return [_answered(None, image, box) for image, box in zip(images, boxes, strict=True)]
-        counterparts = self.ask(params, [(to_rgb(images[place]), boxes[place]) for place in asked])
+        wanted = [(to_rgb(image), box) for image, box in zip(images, boxes, strict=True) if not _is_empty(box)]
+        counterparts = self.ask(params, wanted) if wanted else []
         _record_taken(counterparts, params)
-        answers = dict(zip(asked, counterparts, strict=True))
-        return [_answered(answers.get(place), image, boxes[place]) for place, image in enumerate(images)]
+        answers = iter(counterparts)
+        return [
+            crop(image, box) if _is_empty(box) else _answered(next(answers), image, box)
+            for image, box in zip(images, boxes, strict=True)
+        ]
 
     def ask(self, params: dict[str, Any], wanted: list[tuple[NDArray[np.uint8], Box]]) -> list[Counterpart]:
         """Ask the backend for what was drawn, or what a record says was taken, of each RGB image and box."""
@@ -201,20 +202,23 @@ def _record_taken(counterparts: list[Counterpart], params: dict[str, Any]) -> No
 
     For a batch that took several, they are lists of those of its images that found one.
     """
-    taken = [counterpart for counterpart in counterparts if counterpart.variant is not None]
+    taken = [(each.prompt, each.variant) for each in counterparts if each.variant is not None]
     if taken:
-        found = {name: _one_or_all([getattr(each, name) for each in taken]) for name in ("prompt", "variant")}
+        prompts, variants = map(_one_or_all, map(list, zip(*taken, strict=True)))
+        found = {"prompt": prompts, "variant": variants}
         params.update(found)
         call_findings().update(found)
 
 
 def _one_or_all(values: list[Any]) -> Any:
-    return values[0] if all(value == values[0] for value in values) else values
+    return values[0] if values.count(values[0]) == len(values) else values
 
 
-def _answered(counterpart: Counterpart | None, image: Image, box: Box) -> Image | None:
-    if counterpart is None:  # the box is empty, and no backend was asked
-        return crop(image, box)
+def _is_empty(box: Box) -> bool:
+    return box[0] >= box[2] or box[1] >= box[3]
+
+
+def _answered(counterpart: Counterpart, image: Image, box: Box) -> Image | None:
     if counterpart.image is None:
         _leave_unmixed(counterpart.status)
         return None

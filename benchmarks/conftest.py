@@ -41,6 +41,7 @@ def pytest_configure(config):
     config.stash[_rows] = []
     config.stash[_start] = _times_of_others()
     config.addinivalue_line("markers", "by_scale(name, smoke=, usual=, full=): values of a parameter at each scale")
+    config.addinivalue_line("markers", "once: takes long, and is the same in each process, so one of them measures it")
 
 
 def pytest_generate_tests(metafunc):

@@ -78,7 +78,7 @@ def measure(candidates: dict[str, Callable[[int], Any]], rounds: int) -> dict[st
 def call_costs(case: Case, rounds: int) -> dict[str, float]:
     """Return what a call costs from each store, in decodes of the source."""
     keys = [key_of(number) for number in range(COUNT)]
-    warm_fractals(*case.images[0].shape[:2])
+    warm_fractals(case.images[0].shape[:2])
     sources = [cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1] for image in case.images]
     candidates: dict[str, Callable[[int], Any]] = {
         SOURCE: Rotating(lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR), sources)

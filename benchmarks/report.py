@@ -120,13 +120,16 @@ def machine_line(machine: dict[str, str]) -> str:
 
 
 def lines_table(rows: Iterable[Row]) -> str:
-    """Write the rows that have a line: the figure, its spread, the line, and "met" or the gap."""
+    """Write the rows that have a line: the figure, its spread, the line, and "met", or the gap and its cause."""
     cells = [
-        (row.title, shown(row.spread.value, row.unit), extent(row.spread), str(row.line), _verdict(row))
+        (
+            *(row.title, shown(row.spread.value, row.unit), extent(row.spread), str(row.line)),
+            *(_verdict(row), row.line.cause_of(row.spread.value)),
+        )
         for row in rows
         if row.line
     ]
-    return aligned([("what", "measured", "rounds", "line", "verdict"), *cells])
+    return aligned([("what", "measured", "rounds", "line", "verdict", "measured cause"), *cells])
 
 
 def pivot_table(rows: list[Row]) -> str:

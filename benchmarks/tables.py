@@ -43,7 +43,7 @@ PRICES = (
     Price("to compare: `ColorJitter`", CALL, "ColorJitter"),
     Price("making a counterpart with the procedural backend", "A procedural counterpart", "the slowest prompt"),
     Price("finding a key in a store", "The store", "look up a key", every=True),
-    Price("memory of a process, most of it fractals", "Memory of a worker", "DiffuseMix adds", every=True),
+    Price("memory of each of two workers, most of it fractals", "Memory of a worker", "DiffuseMix adds", every=True),
 )
 
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)

@@ -53,7 +53,7 @@ def test_against_the_released_codes_stage(measuring, tmp_path):
     pictures, others, patterns = (list(map(Image.fromarray, arrays)) for arrays in (images, counterparts, large))
     paths, sides = saved(large, tmp_path), [released_mixing.SIDES[number % 2] for number in range(COUNT)]
     pipelines = [A.Compose([DiffuseMix(mask_types=(half,), p=1)], seed=7) for half in halves()]
-    warm_fractals(SIDE, SIDE)
+    warm_fractals((SIDE, SIDE))
 
     def in_compose(pipeline, image, counterpart):
         return pipeline(image=image, diffusemix_metadata={"counterpart": counterpart})

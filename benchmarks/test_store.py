@@ -117,16 +117,20 @@ def private_memory(synthetic, lookups):
     return megabytes
 
 
+@pytest.mark.once
 def test_private_memory_of_a_worker(measuring, stores):
-    megabytes = {count: [] for count in stores}
+    measured = list(stores)[
+        : 1 if measuring.scale == "smoke" else None
+    ]  # two processes that import everything for each
+    megabytes = {count: [] for count in measured}
 
     def measure():
-        for count, synthetic in stores.items():
-            megabytes[count] += private_memory(synthetic, LOOKUPS_OF_A_WORKER[measuring.scale])
+        for count in measured:
+            megabytes[count] += private_memory(stores[count], LOOKUPS_OF_A_WORKER[measuring.scale])
 
     measuring.repeat(measure, rounds=1)
-    for count, synthetic in stores.items():
-        index = (synthetic.path / "index" / "merged.idx").stat().st_size / 2**20
+    for count in measured:
+        index = (stores[count].path / "index" / "merged.idx").stat().st_size / 2**20
         private, line = Spread.of(megabytes[count]), at_a_million(WORKER_MEMORY, count)
         measuring.report("The store", "private memory of a worker", entries(count), private, unit="MB", line=line)
         measuring.report("The store", "its index", entries(count), Spread.of([index]), unit="MB")
@@ -216,6 +220,7 @@ def with_rejections(tmp_path_factory, request):
     return {"without verdicts": plain, "a tenth rejected": chosen}, reject_some(chosen, count // 10)
 
 
+@pytest.mark.once
 def test_opening_with_rejections(measuring, with_rejections):
     stores, seconds = with_rejections
     candidates = {name: partial(opening, synthetic.path) for name, synthetic in stores.items()}
@@ -228,6 +233,7 @@ def test_opening_with_rejections(measuring, with_rejections):
     measuring.report(f"Rejections, {entries(count)}", "reject one", "a tenth rejected", spread, unit="us")
 
 
+@pytest.mark.once
 def test_looking_up_with_rejections(measuring, with_rejections):
     stores, _ = with_rejections
     times = measuring.side_by_side({name: asking(look_up_kept, "a key", each) for name, each in stores.items()})

@@ -73,6 +73,7 @@ class Training:
         return self._pipeline(image=image, diffusemix_metadata={"key": key_of(number)})["image"]
 
 
+@pytest.mark.once
 def test_augmentation_overhead(measuring, tmp_path, files):
     spec = make_store(tmp_path / "store", [read(path) for path in files], 256)
     ways = {

@@ -82,7 +82,7 @@ def report_times(measuring, times, names, dtype, size):
 def test_counterpart_in_memory(measuring, size, dtype):
     images = photographs(size, size, dtype)
     at_hand = [{"diffusemix_metadata": {"counterpart": counterpart}} for counterpart in negatives(images)]
-    warm_fractals(size, size)
+    warm_fractals((size, size))
     ours = {
         "HalfConcat": each_half(HalfConcat, images, at_hand),
         "FractalBlend": in_compose(FractalBlend(p=1), images),
@@ -99,7 +99,7 @@ def test_counterpart_in_memory(measuring, size, dtype):
 
 def test_procedural_counterpart(measuring, size, dtype):
     images = photographs(size, size, dtype)
-    warm_fractals(size, size)
+    warm_fractals((size, size))
     ours = {
         "HalfConcat, procedural": each_prompt(HalfConcat, images),
         "DiffuseMix, procedural": each_prompt(DiffuseMix, images),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from albu_diffusemix.functional import fractal_blend, half_concat
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks import agree, hand_mixing, plots, released_mixing, report, side_by_side, tables
+from benchmarks import agree, conftest, hand_mixing, plots, released_mixing, report, side_by_side, tables
 from benchmarks.lines import AT_LEAST, AT_MOST, Line
 from benchmarks.report import Results, Row
 from benchmarks.side_by_side import SideBySide, Spread
@@ -26,22 +27,16 @@ SLOW = Row("Speed", "ours", "224 px", Spread((1.3, 1.4, 1.5)), line=Line(AT_MOST
 FAST = Row("Rate", "ours", "224 px", Spread((0.7, 0.9, 1.0)), line=Line(AT_LEAST, 0.8))
 
 
-def measured(*options):
-    """Run benchmarks, each as small as it can be; what they print."""
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """What a run of every benchmark saved, each as small as it can be."""
+    saved = tmp_path_factory.mktemp("bench") / "bench.json"
     usual = ["--benchmark-enable", "--benchmark-only", "--benchmark-quiet", "--scale=smoke", "-p", "no:randomly"]
     # A plugin that shares tests out would take the benchmarks for shared out too.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    command = [sys.executable, "-m", "pytest", "benchmarks", *usual, *options]
+    command = [sys.executable, "-m", "pytest", "benchmarks", *usual, f"--benchmark-json={saved}"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """What a run of every benchmark saved."""
-    saved = tmp_path_factory.mktemp("bench") / "bench.json"
-    measured(f"--benchmark-json={saved}")
     return saved
 
 
@@ -62,8 +57,15 @@ def test_a_run_without_lines_says_so():
     assert report.whole_report(Results([SLOW._replace(line=None)], {})).endswith("None of these has a line.")
 
 
-def test_a_part_of_the_benchmarks_prints_its_tables():
-    assert "A procedural counterpart\n\n| " in measured("-k", "test_each_prompt")
+def test_a_part_of_the_benchmarks_prints_its_tables(monkeypatch):
+    monkeypatch.setattr(conftest, "versions", dict)
+    printed, options = [], {"scale": "smoke", "benchmark_json": None}
+    config = SimpleNamespace(stash=pytest.Stash(), addinivalue_line=print, getoption=options.get)
+    conftest.pytest_configure(config)
+    measuring = conftest.Measuring(SimpleNamespace(extra_info={}), config)
+    measuring.report(*SLOW[:3], SLOW.spread, line=SLOW.line)
+    conftest.pytest_terminal_summary(SimpleNamespace(write_line=printed.append), config)
+    assert "Speed\n\n| " in printed[0]
 
 
 def test_the_processes_of_a_folder_are_joined(tmp_path):
@@ -120,13 +122,15 @@ def test_every_table_of_the_pages_is_in_a_run(smoke, page):
     assert all(tables.content(title.split(", 224")[0].split(", 512")[0], smallest) for title in titles)
 
 
-def test_a_missed_line_is_reported_with_the_gap():
-    assert report.lines_table([SLOW]).splitlines()[-1].split("|")[1:-1] == [
-        " Speed: ours, 224 px ",
-        " 1.40     ",
-        " 1.30 to 1.50 ",
-        " at most 1 ",
-        " missed by 0.4 ",
+def test_a_missed_line_is_reported_with_the_gap_and_its_cause_and_a_met_one_without():
+    caused = SLOW._replace(line=SLOW.line._replace(cause="Python"))
+    met = FAST._replace(line=FAST.line._replace(cause="Python"))
+    cells = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in report.lines_table([caused, met]).splitlines()
+    ]
+    assert cells[2:] == [
+        ["Speed: ours, 224 px", "1.40", "1.30 to 1.50", "at most 1", "missed by 0.4", "Python"],
+        ["Rate: ours, 224 px", "0.90", "0.70 to 1.00", "at least 0.8", "met", ""],
     ]
 
 

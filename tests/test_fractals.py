@@ -174,5 +174,47 @@ def test_other_processes_get_the_same_pictures(fractals, method):
         assert pool.map(_checksum, [fractals] * 4) == [expected] * 4
 
 
+def _read_whole(source):
+    return int(shared_library(source).get(1, 40, 30).sum())
+
+
+def test_what_one_forked_process_has_read_is_read_no_more_by_the_others(folder_of_fractals, monkeypatch):
+    expected = FractalLibrary(folder_of_fractals).get(1, 40, 30)
+    before_fork = shared_library(folder_of_fractals)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map(_read_whole, [folder_of_fractals]) == [int(expected.sum())]
+    read = decodes(monkeypatch)
+    assert np.array_equal(before_fork.get(1, 40, 30), expected)
+    assert not read
+
+
+def test_a_forked_process_remembers_what_the_process_before_it_did(fractals, monkeypatch):
+    library = FractalLibrary(fractals)
+    for _ in range(2):
+        library.get(0, 10, 10)
+    read = decodes(monkeypatch)
+    assert library.in_forked_process().get(0, 10, 10) is library.get(0, 10, 10)
+    assert not read
+
+
+@pytest.mark.parametrize("place", ["_pixels", "_heads"])
+def test_what_another_process_has_only_begun_to_write_is_read_from_its_file(fractals, monkeypatch, place):
+    library = FractalLibrary(fractals, memory_bound=0)
+    expected = library.get(0, 40, 30).copy()
+    getattr(library._forked, place)[0, 0] ^= 1
+    read = decodes(monkeypatch)
+    assert np.array_equal(library.in_forked_process().get(0, 40, 30), expected)
+    assert read
+
+
+@pytest.mark.parametrize(("bound", "largest"), [(80 * 2**20, 40 * 30 * 3 - 1), (40 * 30 * 3, 40 * 30 * 3)])
+def test_more_or_larger_fractals_than_processes_share_are_the_same_pictures(fractals, monkeypatch, bound, largest):
+    monkeypatch.setattr(fractals_module, "MEMORY_BOUND", bound)
+    monkeypatch.setattr(fractals_module, "LARGEST_SHARED", largest)
+    library = FractalLibrary(fractals)
+    for index in range(len(library)):
+        assert np.array_equal(library.get(index, 40, 30), read_image(library._paths[index]))
+
+
 def test_a_process_has_one_library_for_a_source(fractals):
     assert shared_library(fractals) is shared_library(fractals)

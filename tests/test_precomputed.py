@@ -112,6 +112,7 @@ SIZES = {
     "much larger": ((480, 41), (144, 16)),
     "smaller": ((5, 3), (16, 16)),
     "a pixel": ((1, 1), (16, 16)),
+    "a pixel as it is": ((1, 1), (1, 1)),
 }
 
 
@@ -128,19 +129,21 @@ def test_pixels_are_those_of_the_whole_counterpart_cut_out_and_resized(tmp_path,
 
 
 @pytest.mark.parametrize("mask_type", ["left", "bottom", "mixup", "whole"])
-@pytest.mark.parametrize("kind", ["grey", "one channel", "float32", "float32 grey", "five channels"])
-def test_other_formats_of_the_image_get_the_same_part(tmp_path, kind, mask_type):
+@pytest.mark.parametrize("kind", ["grey", "one channel", "float32", "float32 grey", "four channels", "five channels"])
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_other_formats_of_the_image_get_the_same_part(tmp_path, encoding, kind, mask_type):
     rgb = picture(4, 37, 53)
     image = {
         "grey": rgb[..., 0],
         "one channel": rgb[..., :1],
         "float32": rgb / np.float32(255),
         "float32 grey": rgb[..., 0] / np.float32(255),
+        "four channels": np.dstack([rgb, rgb[..., 0]]),
         "five channels": np.concatenate([rgb, rgb[..., :2]], axis=2),
     }[kind]
     source = cv2.cvtColor(rgb[..., 0], cv2.COLOR_GRAY2RGB) if "grey" in kind or kind == "one channel" else rgb
-    data = counterpart_of(rgb, 32, 48)
-    store = make_store(tmp_path / "store", Entry("1.jpg", source, data))
+    data = counterpart_of(rgb, 32, 48, encoding)
+    store = make_store(tmp_path / "store", Entry("1.jpg", source, data), encoding=encoding)
     check_hybrid(np.ascontiguousarray(image), data, HalfConcat(precomputed(store), mask_types=(mask_type,), p=1))
 
 

