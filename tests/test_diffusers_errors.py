@@ -39,6 +39,20 @@ def empty_cache(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.usefixtures("empty_cache")
+def test_a_hub_that_does_not_answer_once_is_not_asked_for_a_file_again_and_again(monkeypatch):
+    asked = []
+
+    def unreachable(name):
+        asked.append(name)
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **_options: unreachable("model"))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **_options: unreachable("file"))
+    create_backend({"name": "diffusers", "model_id": "someone/editor"})
+    assert asked == ["model"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

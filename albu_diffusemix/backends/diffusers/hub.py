@@ -11,6 +11,7 @@ from albu_diffusemix.text import in_one_line
 __all__ = ["PAPER_MODEL", "download", "known_class", "local_folder"]
 
 PAPER_MODEL = "timbrooks/instruct-pix2pix"
+_PATIENCE = 10  # seconds
 
 
 def known_class(settings: Settings) -> str | None:
@@ -34,10 +35,12 @@ def local_folder(settings: Settings) -> Path | None:
 
 
 def _class_on_hub(settings: Settings) -> str | None:
-    """Ask the Hub for the one small file that names the pipeline; None where it cannot be asked."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415  only for models of the Hub
+    """Read the one small file that names the pipeline from the Hub; None where that does not answer at once."""
+    from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415  only for models of the Hub
 
     try:
+        # A download asks six times with pauses between: where there is no network, half a minute.
+        HfApi().model_info(settings.model_id, revision=settings.revision, timeout=_PATIENCE)
         index = hf_hub_download(settings.model_id, MODEL_INDEX, revision=settings.revision)
     except Exception:  # noqa: BLE001  no network, or no access: said when the model is loaded
         return None
