@@ -357,6 +357,10 @@ class Store:
         choices = self._now.choices
         return [record for record in records if not choices.rejects(record)] if choices else records
 
+    def rejected_digest(self) -> str:
+        """Return a digest of which counterparts are rejected; empty where no counterpart is."""
+        return self._now.choices.digest()
+
     def writer(self, label: str = "part", part_bytes: int = PART_BYTES) -> "Writer":
         """Return a writer of parts named after the label. Any number may write at once, in any number of processes.
 
