@@ -74,6 +74,7 @@ ANY_HOST = {
     "test_purity",
     "test_ray_cluster",
     "test_run_lock",
+    "test_score_report",
     "test_scores",
     "test_signals",
     "test_sources_found",
@@ -137,6 +138,12 @@ def unmixed_images_are_counted_from_zero() -> None:
     mixing = sys.modules.get("albu_diffusemix.mixing")
     if mixing is not None:
         mixing._unmixed.clear()
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score and choose without drawing, which takes longer than all else that a test of them does."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 @pytest.fixture

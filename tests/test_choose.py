@@ -8,6 +8,8 @@ from curate_files import choose, make_photographs, make_store, put_figures, read
 from albu_diffusemix.cli import main
 from albu_diffusemix.store import Store, Verdict
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 FIGURES = [1, 2, 3, 4, 5, 6]
 IDS = [(f"{name}/{number}.png", "0000") for name in ("astronaut", "chelsea") for number in range(3)]
 

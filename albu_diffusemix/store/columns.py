@@ -1,4 +1,4 @@
-"""Many entries of an index at once, as columns: what a million of them need, where a record each would take too long."""
+"""Many entries of an index at once, as columns: of a million of them a record each would take too long."""
 
 from collections.abc import Iterator, Sequence
 

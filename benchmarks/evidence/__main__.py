@@ -5,12 +5,13 @@ Rows that are there are not made again, so a run that was cut off goes on.
 
 import argparse
 import os
+import shutil
 import sys
 
 from albu_diffusemix.cli import main as albu_diffusemix
 from benchmarks.evidence.fetch import FOLDER, data
 from benchmarks.evidence.page import FOLDER as SPECS
-from benchmarks.evidence.page import RESULTS, write_page
+from benchmarks.evidence.page import PICTURES, RESULTS, write_page
 
 USUAL = ("stamps", "digits", "stamps_filtered")
 FULL = ("stamps_masks", "stamps_lambda", "stamps_severities", "mnist", "emoji")
@@ -47,6 +48,7 @@ def compare(name):
         scorer, rule = FILTERED[name]
         albu_diffusemix(["score", str(store), str(folders[0]), "--with", scorer])
         albu_diffusemix(["choose", str(store), *rule])
+        shutil.copyfile(store / "scores.png", PICTURES / "scores.png")
     workers = len(os.sched_getaffinity(0))
     spec = SPECS / f"{name}.yaml"
     return albu_diffusemix(["compare", str(spec), "-o", str(RESULTS / name), "--workers", str(workers)])
