@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import albumentations as A
+import pyarrow.compute as pc
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -309,6 +310,18 @@ def test_nothing_is_wider_than_the_screen(page, written, size, dark):
     )
     light = [sum(map(int, color[4:-1].split(","))) for color in colors]
     assert (light[0] < light[1]) == dark
+
+
+def test_small_scores_are_written_short_enough_for_their_fields(page, store, folder, tmp_path):
+    def small(store):
+        table = scores_of(store)
+        return table.set_column(2, "clip_image", pc.divide(table["clip_image"], 85_000.0))
+
+    table, sources = table_of(store, folder=folder, read_scores=small)
+    write_page(table, sources, tmp_path / "review.html", None, lambda: None)
+    page.open((tmp_path / "review.html").as_uri())
+    assert [field.get_attribute("placeholder") for field in page.all("[data-figure]")] == ["0", "7.1e-6"]
+    assert "clip_image\u00a01.176e-7" in page.driver.execute_script("return shown[1].card.innerText")
 
 
 def test_a_screen_reader_hears_what_each_card_is(page, written):

@@ -72,6 +72,23 @@ def test_a_new_rule_takes_the_place_of_the_one_before(store, capsys):
     assert "1 go, 1 return" in capsys.readouterr().out
 
 
+def test_sources_that_lose_their_last_counterpart_are_counted(store, capsys):
+    choose(store, "--where", "toy_figure > 2", "--force")
+    out = capsys.readouterr().out
+    assert "2 sources have no counterpart left then, such as astronaut/0.png" in out
+    choose(store, "--where", "toy_figure > 1", "--force")
+    assert "no counterpart left" not in capsys.readouterr().out
+
+
+def test_a_choice_is_written_before_it_is_told_to_a_program_that_ends(store, monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("albu_diffusemix.cli.curate.say", gone)
+    choose(store, "--where", "toy_figure > 2")
+    assert rejected(store) == set(IDS[:2])
+
+
 def test_undo_brings_back_what_rules_rejected(store):
     choose(store, "--where", "toy_figure > 2")
     assert choose(store, "--undo") == 0

@@ -181,17 +181,18 @@ def _choose(options: argparse.Namespace) -> int:
     if not options.undo and rule == Rule():
         raise ValueError("give --where EXPRESSION, --keep-best SHARE --by FIGURE, or --undo")
     choice = undo_rules(store) if options.undo else apply_rule(store, rule)
-    say(*_describe(choice))
     if choice.emptied and not (options.force or options.dry_run):
+        say(*_describe(choice))
         some = f"{len(choice.emptied):,} of {len(choice.groups['class']):,} classes"
         raise ValueError(
             f"{some} would lose all their counterparts, such as {choice.emptied[0]!r}: give a wider rule, or --force; "
             "nothing was written"
         )
     if options.dry_run:
-        say("Nothing was written.")
+        say(*_describe(choice), "Nothing was written.")
         return DONE
-    say(f"Wrote {store.choose(choice.verdicts):,} verdicts: {options.store}")
+    written = store.choose(choice.verdicts)  # before anything is said, which may fail: `choose ... | head`
+    say(*_describe(choice), f"Wrote {written:,} verdicts: {options.store}")
     _report(store)
     return DONE
 
@@ -215,6 +216,11 @@ def _describe(choice: Choice) -> list[str]:
         )
     if choice.by_person:
         lines.append(f"{choice.by_person:,} stay as a person decided")
+    if choice.without:
+        lines.append(
+            f"{len(choice.without):,} sources have no counterpart left then, such as {choice.without[0]}: training "
+            'stops at them, or leaves them unmixed with "on_miss": "passthrough"'
+        )
     for name, counts in choice.groups.items():
         lines += [f"Rejected by {name}:", *_counts(counts)]
     return lines
