@@ -403,6 +403,15 @@ def test_of_a_list_each_wrong_line_is_named_and_the_others_are_taken(path, tmp_p
     assert rejected(path) == {0}
 
 
+@pytest.mark.parametrize("last", ["class1/00001.jpg", "class1/00001.jpg,0000"])
+def test_a_table_that_is_cut_off_within_a_line_rejects_nothing_by_it(path, tmp_path, last, capsys):
+    (tmp_path / "cut.csv").write_text(f"key,variant,verdict\nclass0/00000.jpg,0000,reject\n{last}")
+    assert main(["reject", str(path), "--from", str(tmp_path / "cut.csv")]) == 1
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert "line 3: it has fewer cells than the first line has names; is the file cut off?" in complaint
+    assert rejected(path) == {0}
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -226,6 +226,8 @@ def test_scores_are_shown_by_class_and_written_as_csv_and_parquet(data, store, t
     assert table["label"].to_pylist() == ["astronaut"] * 3 + ["chelsea"] * 3
     assert main(["scores", str(store), "-o", str(tmp_path / "s.txt")]) == 2
     assert "must end in .csv or .parquet" in capsys.readouterr().err
+    assert main(["scores", str(store), "-o", str(tmp_path / "absent/s.csv")]) == 2
+    assert "absent/s.csv': No such file" in capsys.readouterr().err
 
 
 def test_a_store_without_scores_says_how_to_make_them(store, capsys):

@@ -102,7 +102,7 @@ def undo_rules(store: Store) -> Choice:
 
     """
     columns = ("key", "variant", "prompt", "label", "check")
-    table = read_counterparts(store)
+    table = read_counterparts(store, figures=False)  # which may be damaged, and say nothing here
     rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
     return _choose(store, UNDO, ((*row, True) for row in rows))
 
@@ -145,6 +145,8 @@ class _Expressions:
         """Refuse what is not one expression of the wanted kind."""
         query = f"SELECT *, ({expression}\n) AS value FROM counterparts"  # noqa: S608  as above
         try:
+            if not expression.strip():
+                raise ValueError(f"{flag} is empty: give an expression, such as 'clip_image > 0.6'")
             statements = self._connection.extract_statements(query)
             if len(statements) != 1:
                 raise ValueError(f"{flag} {expression!r} is not one expression")
@@ -160,7 +162,7 @@ class _Expressions:
         missing = _MISSING.search(str(error))
         if missing:
             return unknown("column", missing[1] or missing[2], self._columns)
-        return in_one_line(str(error).partition("\n")[0])
+        return in_one_line(str(error).partition("\n\n")[0])
 
 
 def _choose(store: Store, rule: str, rows: Iterator[tuple[Any, ...]]) -> Choice:

@@ -124,8 +124,12 @@ def read_scores(store: Store) -> Any:
     return read_counterparts(store).drop_columns(["prompt", "label", "check"])
 
 
-def read_counterparts(store: Store) -> Any:
+def read_counterparts(store: Store, *, figures: bool = True) -> Any:
     """Return a pyarrow.Table of all counterparts with what is known of each.
+
+    Args:
+        store: Whose counterparts.
+        figures: Whether the files of figures are read; without them no label is known but the key's first folder.
 
     Returns:
         key, variant, prompt, label, check and a column for each figure, in the order of keys and variants. The label is
@@ -149,14 +153,14 @@ def read_counterparts(store: Store) -> Any:
     key = columns["key"]
     folder = compute.list_element(compute.split_pattern(key, "/", max_splits=1), 0)
     labels = [compute.if_else(compute.match_substring(key, "/"), folder, None)]
-    for scorer in sorted(store.path.glob(f"{SCORES}/*/")):
-        figures = _figures(scorer)
-        if figures is None:
+    for scorer in sorted(store.path.glob(f"{SCORES}/*/")) if figures else ():
+        found = _figures(scorer)
+        if found is None:
             continue
-        places = _places(figures, index)[images]
-        figures = figures.drop_columns(_ID).take(pa.array(places, mask=places < 0)).combine_chunks()
-        labels.insert(-1, figures["label"].chunk(0))
-        columns |= {name: figures[name] for name in figures.column_names if name != "label"}
+        places = _places(found, index)[images]
+        found = found.drop_columns(_ID).take(pa.array(places, mask=places < 0)).combine_chunks()
+        labels.insert(-1, found["label"].chunk(0))
+        columns |= {name: found[name] for name in found.column_names if name != "label"}
     columns["label"] = compute.coalesce(*labels)
     table = pa.table(columns).sort_by([("key", "ascending"), ("variant", "ascending")])
     known = ["key", "variant", "prompt", "label", "check"]
@@ -215,7 +219,7 @@ def _opened(path: Path) -> Any:
 
 
 def _damaged(path: Path, reason: str) -> StoreError:
-    return StoreError(f"{path} is not a whole file of figures: {reason}. Remove it, and score again")
+    return StoreError(f"{path} is not a whole file of figures: {reason.rstrip('.')}. Remove it, and score again")
 
 
 def _pyarrow() -> tuple[Any, Any]:
