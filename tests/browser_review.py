@@ -27,7 +27,8 @@ from albu_diffusemix.cli import main
 from albu_diffusemix.curate import page as pages
 from albu_diffusemix.curate.page import write_page
 from albu_diffusemix.curate.server import ReviewServer
-from albu_diffusemix.images import read_image
+from albu_diffusemix.demo import demo_photographs
+from albu_diffusemix.images import read_image, write_image
 from albu_diffusemix.store import Store
 from albu_diffusemix.tracing import trace
 
@@ -298,6 +299,26 @@ def test_all_counterparts_of_an_image_stand_side_by_side(page, store, folder, tm
         "watercolor",
     ]
     assert len({card.location["y"] for card in group.find_elements(By.CSS_SELECTOR, ".card")[:3]}) == 1
+
+
+@pytest.mark.skipif("PICTURE" not in os.environ, reason="PICTURE names the file that the documentation shows")
+def test_the_picture_of_the_documentation(page, tmp_path):
+    photographs, store = tmp_path / "photographs", tmp_path / "photographs.dm"
+    for name, image in demo_photographs():
+        write_image(photographs / f"{name}.png", image)
+    main(["generate", str(photographs), "-o", str(store), "--all-prompts", "--backend", "procedural"])
+    for scorer in ("edges", "pixels"):
+        main(["score", str(store), str(photographs), "--with", scorer])
+    main(["review", str(store), str(photographs), "-o", str(tmp_path / "review.html")])
+    page.open((tmp_path / "review.html").as_uri())
+    page.choose("group", "all of an image side by side")
+    page.choose("sort", "edges_whole")
+    page.driver.execute_script("document.activeElement.blur()")
+    page.press("r", "a")
+    time.sleep(6)  # until the message of the last key is gone
+    page.driver.execute_script("scrollTo(0, 0)")
+    page.driver.save_screenshot(str(tmp_path / "page.png"))
+    write_image(Path(os.environ["PICTURE"]), read_image(tmp_path / "page.png"))
 
 
 @pytest.mark.parametrize("dark", [False, True])
