@@ -69,7 +69,7 @@ test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an enviro
 test-vision: $(VENV)-vision/.dev ## Test with torchvision and the libraries that want it (some 6 GB, not part of .ci/run)
 	$(VENV)-vision/bin/python -m pytest -n auto --dist loadfile tests/vision_*.py
 
-test-browser: $(VENV)/.dev $(BROWSER_PINS) ## Test the page of review in Debian's chromium (apt-get install chromium chromium-driver)
+test-browser: $(VENV)/.dev $(BROWSER_PINS) ## Test the page of review in Debian's chromium (apt-get install chromium chromium-driver); PICTURE=docs/pictures/review.jpg draws its picture
 	$(BIN)/python $(INSTALL) --target build/browser --upgrade --requirement $(BROWSER_PINS)
 	PYTHONPATH=build/browser $(BIN)/python -m pytest tests/browser_review.py
 

@@ -31,8 +31,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, keep: b
             _keep_first(beside, path)
         else:
             beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(beside):
+            error.filename = str(path)  # the name that its reader knows
         raise
     sync_folder(path.parent)
 

@@ -4,6 +4,7 @@ Nothing uses it unless asked to; it needs torch and transformers, and the weight
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -180,17 +181,21 @@ def load_model(
 
 
 @contextlib.contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
+def _quiet(library: Any) -> Iterator[None]:
     """Keep bars and reports of the loading off the terminal: what is wrong is an error or in the answer."""
-    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, had_bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hub.setLevel(logging.ERROR)  # a line for each time that it asks again
+    library.set_verbosity_error()
+    library.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        hub.setLevel(hub_level)
+        library.set_verbosity(level)
         if had_bars:
-            logging.enable_progress_bar()
+            library.enable_progress_bar()
 
 
 def _source(model_id: str, revision: str | None) -> str:

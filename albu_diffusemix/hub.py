@@ -12,6 +12,7 @@ from albu_diffusemix.store import Store, StoreError
 from albu_diffusemix.store.card import card_page
 from albu_diffusemix.store.files import explained, load_checked
 from albu_diffusemix.store.part_files import PARTS
+from albu_diffusemix.store.readme import SCORES_PICTURE
 from albu_diffusemix.store.recipe import describe_differences
 from albu_diffusemix.store.remote import HUB, HubAddress, download, explained_hub, need_library, store_commit
 from albu_diffusemix.store.shared_files import Contents, copies_without_rejected, look_through, shared_files
@@ -20,7 +21,9 @@ from albu_diffusemix.text import printable
 
 __all__ = ["PushPlan", "plan_push", "pull", "push"]
 
-_OWN = re.compile(r"store\.json|README\.md|\.gitattributes|index/merged\.idx|parts/[\w-]+\.(tar|idx)", re.ASCII)
+_OWN = re.compile(
+    r"store\.json|README\.md|scores\.png|\.gitattributes|index/merged\.idx|parts/[\w-]+\.(tar|idx)", re.ASCII
+)
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
@@ -88,7 +91,9 @@ def plan_push(
     if not contents.prompts:
         raise StoreError(f"{path} holds no counterparts: there is nothing to push")
     card = card_page(store, contents, f"{HUB}{repository}", license_name, sources)
-    return PushPlan(store, address, public, contents, shared_files(store, contents), card)
+    picture = store.path / SCORES_PICTURE
+    files = shared_files(store, contents) | ({SCORES_PICTURE: picture} if f"({SCORES_PICTURE})" in card else {})
+    return PushPlan(store, address, public, contents, files, card)
 
 
 def push(plan: PushPlan) -> str:

@@ -54,48 +54,50 @@ def load_pipeline(path: Path, changed: Callable[[Any], Any] = lambda plain: plai
         raise ValueError(f"{str(path)!r} is not a pipeline that A.save wrote as {data_format}: {reason}") from error
 
 
-def open_pipeline(pipeline: str | Sequence[Any], store: str | None = None) -> Any:
+def open_pipeline(pipeline: str | Sequence[Any], store: str | None = None, *, choices: bool = True) -> Any:
     """Return a pipeline.
 
     Args:
         pipeline: A file that `A.save` wrote, or a list of transforms, each `{Name: {argument: value}}` or a name.
         store: Put in place of the backend of each DiffuseMix and HalfConcat; the other options of a backend
             "precomputed" stay.
+        choices: False draws also what is rejected in that store.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: It is not a pipeline, has an unknown name, or has no place for the store.
 
     """
+    given = {} if store is None else {"name": "precomputed", "store": store, **({} if choices else {"choices": False})}
     if isinstance(pipeline, str):
-        loaded = load_pipeline(Path(pipeline), lambda plain: _with_store(plain, store))
+        loaded = load_pipeline(Path(pipeline), lambda plain: _with_store(plain, given))
     else:
-        loaded = _from_list(pipeline, store)
+        loaded = _from_list(pipeline, given)
     if store is not None and not mixers(loaded):
         raise ValueError(f"store {store!r} was given, but the pipeline has no DiffuseMix or HalfConcat to read it")
     return loaded
 
 
-def _with_store(plain: Any, store: str | None) -> Any:
-    """Put a store into plain data of a pipeline, in place of every backend."""
-    if store is None or not isinstance(plain, dict | list):
+def _with_store(plain: Any, given: dict[str, Any]) -> Any:
+    """Put the spec of a store into plain data of a pipeline, in place of every backend."""
+    if not given or not isinstance(plain, dict | list):
         return plain
     if isinstance(plain, list):
-        return [_with_store(one, store) for one in plain]
-    filled = {name: _with_store(value, store) for name, value in plain.items()}
+        return [_with_store(one, given) for one in plain]
+    filled = {name: _with_store(value, given) for name, value in plain.items()}
     if str(plain.get("__class_fullname__")).endswith((".DiffuseMix", ".HalfConcat")):
         before = plain.get("backend")
         options = before if isinstance(before, dict) and before.get("name") == "precomputed" else {}
-        filled["backend"] = {**options, "name": "precomputed", "store": store}
+        filled["backend"] = {**options, **given}
     return filled
 
 
-def _from_list(pipeline: Sequence[Any], store: str | None) -> Any:
+def _from_list(pipeline: Sequence[Any], given: dict[str, Any]) -> Any:
     plain = {"__class_fullname__": "Compose", "transforms": [_plain(one) for one in pipeline]}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # the hosts warn of unknown arguments and drop them
         try:
-            return A.from_dict({"transform": _with_store(plain, store)})
+            return A.from_dict({"transform": _with_store(plain, given)})
         except (TypeError, UserWarning) as error:
             raise ValueError(in_one_line(error)) from error
 

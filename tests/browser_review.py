@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import albumentations as A
+import pyarrow.compute as pc
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -26,7 +27,8 @@ from albu_diffusemix.cli import main
 from albu_diffusemix.curate import page as pages
 from albu_diffusemix.curate.page import write_page
 from albu_diffusemix.curate.server import ReviewServer
-from albu_diffusemix.images import read_image
+from albu_diffusemix.demo import demo_photographs
+from albu_diffusemix.images import read_image, write_image
 from albu_diffusemix.store import Store
 from albu_diffusemix.tracing import trace
 
@@ -299,6 +301,26 @@ def test_all_counterparts_of_an_image_stand_side_by_side(page, store, folder, tm
     assert len({card.location["y"] for card in group.find_elements(By.CSS_SELECTOR, ".card")[:3]}) == 1
 
 
+@pytest.mark.skipif("PICTURE" not in os.environ, reason="PICTURE names the file that the documentation shows")
+def test_the_picture_of_the_documentation(page, tmp_path):
+    photographs, store = tmp_path / "photographs", tmp_path / "photographs.dm"
+    for name, image in demo_photographs():
+        write_image(photographs / f"{name}.png", image)
+    main(["generate", str(photographs), "-o", str(store), "--all-prompts", "--backend", "procedural"])
+    for scorer in ("edges", "pixels"):
+        main(["score", str(store), str(photographs), "--with", scorer])
+    main(["review", str(store), str(photographs), "-o", str(tmp_path / "review.html")])
+    page.open((tmp_path / "review.html").as_uri())
+    page.choose("group", "all of an image side by side")
+    page.choose("sort", "edges_whole")
+    page.driver.execute_script("document.activeElement.blur()")
+    page.press("r", "a")
+    time.sleep(6)  # until the message of the last key is gone
+    page.driver.execute_script("scrollTo(0, 0)")
+    page.driver.save_screenshot(str(tmp_path / "page.png"))
+    write_image(Path(os.environ["PICTURE"]), read_image(tmp_path / "page.png"))
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 def test_nothing_is_wider_than_the_screen(page, written, size, dark):
@@ -309,6 +331,18 @@ def test_nothing_is_wider_than_the_screen(page, written, size, dark):
     )
     light = [sum(map(int, color[4:-1].split(","))) for color in colors]
     assert (light[0] < light[1]) == dark
+
+
+def test_small_scores_are_written_short_enough_for_their_fields(page, store, folder, tmp_path):
+    def small(store):
+        table = scores_of(store)
+        return table.set_column(2, "clip_image", pc.divide(table["clip_image"], 85_000.0))
+
+    table, sources = table_of(store, folder=folder, read_scores=small)
+    write_page(table, sources, tmp_path / "review.html", None, lambda: None)
+    page.open((tmp_path / "review.html").as_uri())
+    assert [field.get_attribute("placeholder") for field in page.all("[data-figure]")] == ["0", "7.1e-6"]
+    assert "clip_image\u00a01.176e-7" in page.driver.execute_script("return shown[1].card.innerText")
 
 
 def test_a_screen_reader_hears_what_each_card_is(page, written):

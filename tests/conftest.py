@@ -31,6 +31,7 @@ ANY_HOST = {
     "test_benchmarks",
     "test_campaign",
     "test_choices",
+    "test_choices_damage",
     "test_choose",
     "test_class_files",
     "test_clip_filter",
@@ -86,8 +87,12 @@ ANY_HOST = {
     "test_quality",
     "test_raw_stores",
     "test_ray_cluster",
+    "test_reject",
+    "test_rejected_left_out",
+    "test_replace_rejected",
     "test_review",
     "test_run_lock",
+    "test_score_report",
     "test_scores",
     "test_signals",
     "test_sources_found",
@@ -151,6 +156,12 @@ def unmixed_images_are_counted_from_zero() -> None:
     mixing = sys.modules.get("albu_diffusemix.mixing")
     if mixing is not None:
         mixing._unmixed.clear()
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score and choose without drawing, which takes longer than all else that a test of them does."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from curate_files import choose, make_photographs, make_store, put_figures, read
 from albu_diffusemix.cli import main
 from albu_diffusemix.store import Store, Verdict
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 FIGURES = [1, 2, 3, 4, 5, 6]
 IDS = [(f"{name}/{number}.png", "0000") for name in ("astronaut", "chelsea") for number in range(3)]
 
@@ -70,6 +72,37 @@ def test_a_new_rule_takes_the_place_of_the_one_before(store, capsys):
     assert "1 go, 1 return" in capsys.readouterr().out
 
 
+def test_sources_that_lose_their_last_counterpart_are_counted(store, capsys):
+    choose(store, "--where", "toy_figure > 2", "--force")
+    out = capsys.readouterr().out
+    assert "2 sources have no counterpart left then, such as astronaut/0.png" in out
+    choose(store, "--where", "toy_figure > 1", "--force")
+    assert "no counterpart left" not in capsys.readouterr().out
+
+
+def test_a_choice_is_written_before_it_is_told_to_a_program_that_ends(store, monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("albu_diffusemix.cli.curate.say", gone)
+    choose(store, "--where", "toy_figure > 2")
+    assert rejected(store) == set(IDS[:2])
+
+
+def test_undo_needs_no_figures(store):
+    choose(store, "--where", "toy_figure > 2")
+    [file] = (store / "scores/toy").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-50])
+    assert choose(store, "--undo") == 0
+    assert rejected(store) == set()
+
+
+def test_an_expression_that_is_empty_or_has_an_unknown_function_is_refused(refused):
+    refused("--where is empty: give an expression", "--where", " ")
+    refused("--by is empty: give an expression", "--keep-best", "0.5", "--by", " ")
+    refused("unction with name flor does not exist! Did you mean", "--where", "flor(toy_figure) > 2")
+
+
 def test_undo_brings_back_what_rules_rejected(store):
     choose(store, "--where", "toy_figure > 2")
     assert choose(store, "--undo") == 0
@@ -124,7 +157,7 @@ def test_a_class_that_would_lose_all_is_refused_unless_forced(store, refused):
         ("avg(toy_figure) > 1", "must appear in the GROUP BY clause"),
         ("true) FROM counterparts; SELECT (true", "is not one expression"),
         ("key = 3", "Conversion Error"),
-        ("", "it must give true or false"),
+        ("", "--where is empty: give an expression"),
     ],
 )
 def test_a_wrong_expression_is_one_line(refused, expression, message):

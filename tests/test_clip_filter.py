@@ -1,5 +1,6 @@
 """CLIP's image-image similarity, on a tiny random CLIP that is saved and loaded by the real code."""
 
+import logging
 import pickle
 
 import huggingface_hub
@@ -11,7 +12,7 @@ from diffusion_tools import PHOTOGRAPHS, THIRD_PARTY_WARNINGS
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel
 
-from albu_diffusemix.clip_filter import SimilarityFilter
+from albu_diffusemix.clip_filter import SimilarityFilter, load_model
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
 
@@ -105,3 +106,17 @@ def test_a_model_in_the_hubs_cache_is_found_without_a_network(clip, tmp_path, mo
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     found = SimilarityFilter(0.5, 1, "me/clip", local_files_only=True).measure([CAT], [ASTRONAUT])
     assert found == SimilarityFilter(0.5, 1, clip).measure([CAT], [ASTRONAUT])
+
+
+def test_nothing_is_said_of_each_time_that_the_hub_is_asked_again(monkeypatch, caplog):
+    def ask(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise OSError("no network")
+
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+    monkeypatch.setattr("transformers.AutoModel.from_pretrained", ask)
+    with pytest.raises(ValueError, match="no network"):
+        load_model("owner/absent")
+    assert caplog.records == []
+    logging.getLogger("huggingface_hub.utils._http").warning("later")
+    assert [record.message for record in caplog.records] == ["later"]

@@ -72,6 +72,56 @@ def test_the_store_of_an_arm_takes_the_place_of_every_backend_and_leaves_its_oth
         assert second == {"name": "precomputed", "store": store}
 
 
+@pytest.fixture
+def with_and_without(tmp_path):
+    """Arms of one store of two counterparts for each image, of which one is rejected."""
+    arms = {
+        "all": {"pipeline": MIXED, "store": "train.dm", "choices": False},
+        "chosen": {"pipeline": MIXED, "store": "train.dm"},
+    }
+    spec = make_comparison(tmp_path, arms, **SPLIT)
+    make_store(tmp_path, "--per-image", "2")
+    assert main(["reject", str(tmp_path / "train.dm"), *keys_in(tmp_path / "train"), "--variant", "0001"]) == 0
+    return spec
+
+
+def keys_in(folder):
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.png"))]
+
+
+def test_arms_draw_from_one_store_with_and_without_its_choices(with_and_without, monkeypatch):
+    comparison = Comparison(read_spec(with_and_without))
+    read, original = set(), Store.read
+
+    def spy(store, record):
+        read.add(record.variant)
+        return original(store, record)
+
+    monkeypatch.setattr(Store, "read", spy)
+    drawn = {}
+    for arm in ("all", "chosen"):
+        read.clear()
+        assert "metrics" in comparison.run(arm, 0)
+        drawn[arm] = set(read)
+    assert drawn == {"all": {"0000", "0001"}, "chosen": {"0000"}}
+
+
+def test_rows_that_were_drawn_with_other_choices_are_not_gone_on_with(with_and_without, tmp_path, capsys):
+    assert compare(with_and_without, "-o", tmp_path / "results") == 0
+    main(["reject", str(tmp_path / "train.dm"), "class0/00.png", "--variant", "0001", "--undo"])
+    capsys.readouterr()
+    assert compare(with_and_without, "-o", tmp_path / "results", "--seeds", "2") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "has rows of another arm 'chosen' (counterparts: " in line
+
+
+def test_choices_without_a_store_are_refused(tmp_path, capsys):
+    spec = make_comparison(tmp_path, {"all": {"pipeline": MIXED, "choices": False}}, **SPLIT)
+    assert compare(spec, "-o", tmp_path / "results") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "arms.all: choices: false goes with store" in line
+
+
 def test_what_an_image_becomes_depends_on_its_seed_alone(photograph):
     pipeline = open_pipeline(
         [{"DiffuseMix": {"backend": "inverting"}}, {"RandomCrop": {"height": 40, "width": 40}}, "HorizontalFlip"]

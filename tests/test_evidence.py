@@ -16,7 +16,7 @@ from albu_diffusemix.compare.runs import Run
 from albu_diffusemix.compare.spec import check_spec, read_spec
 from albu_diffusemix.images import read_image, write_image
 from benchmarks.evidence import fetch, models, page
-from benchmarks.evidence.__main__ import FULL, NEEDS, USUAL
+from benchmarks.evidence.__main__ import FULL, NEEDS, USUAL, store_of
 
 ROOT = Path(__file__).parents[1]
 SPECS = sorted(page.FOLDER.glob("*.yaml"))
@@ -113,7 +113,7 @@ def test_the_data_and_the_store_of_a_spec_are_those_that_are_fetched_and_made(pa
     first, *others = NEEDS.get(path.stem, ("stamps",))
     assert Path(spec.data.path).name == first
     assert [Path(spec.validation.path).name] * bool(spec.validation) == others if spec.validation else not others
-    assert {Path(arm.store).name for arm in spec.arms.values() if arm.store} == {f"{first}.dm"}
+    assert {Path(arm.store).name for arm in spec.arms.values() if arm.store} == {f"{store_of(path.stem)}.dm"}
     assert {first, *others} <= fetch.DATA.keys()
 
 

@@ -18,7 +18,10 @@ from albu_diffusemix.curate.scorers import ScoreOptions, View
 from albu_diffusemix.datasets import SourceFile
 from albu_diffusemix.store import Record, Source
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS]
+pytestmark = [
+    *(pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WARNINGS),
+    pytest.mark.usefixtures("without_pictures"),
+]
 
 ASTRONAUT, CAT, COFFEE = PHOTOGRAPHS
 OUTPUTS = ("astronaut, spaceman", "tabby cat", "coffee")

@@ -20,6 +20,8 @@ from albu_diffusemix.generate.sheet import decode_record
 from albu_diffusemix.images import read_image, write_image
 from albu_diffusemix.store import Store, Verdict
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 CAT = cv2.resize(pictures.chelsea(), (128, 96), interpolation=cv2.INTER_AREA)
 COUNT = 6
 
@@ -210,10 +212,10 @@ def test_scores_are_shown_by_class_and_written_as_csv_and_parquet(data, store, t
     assert main(["scores", str(store), "--per", "class"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [
-        ["class", "images", "toy_figure"],
-        ["astronaut", "3", "2"],
-        ["chelsea", "3", "7"],
-        ["all", "6", "4.5"],
+        ["class", "images", "rejected", "toy_figure"],
+        ["astronaut", "3", "0", "2"],
+        ["chelsea", "3", "0", "7"],
+        ["all", "6", "0", "4.5"],
     ]
     for ending in ("csv", "parquet"):
         assert main(["scores", str(store), "-o", str(tmp_path / f"s.{ending}")]) == 0
@@ -224,6 +226,8 @@ def test_scores_are_shown_by_class_and_written_as_csv_and_parquet(data, store, t
     assert table["label"].to_pylist() == ["astronaut"] * 3 + ["chelsea"] * 3
     assert main(["scores", str(store), "-o", str(tmp_path / "s.txt")]) == 2
     assert "must end in .csv or .parquet" in capsys.readouterr().err
+    assert main(["scores", str(store), "-o", str(tmp_path / "absent/s.csv")]) == 2
+    assert "absent/s.csv': No such file" in capsys.readouterr().err
 
 
 def test_a_store_without_scores_says_how_to_make_them(store, capsys):

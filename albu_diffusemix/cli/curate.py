@@ -11,6 +11,7 @@ from albu_diffusemix.cli.common import (
     SOME_FAILED,
     STORE,
     add_exclude,
+    complain,
     positive,
     say,
     shard,
@@ -29,11 +30,12 @@ from albu_diffusemix.curate import (
     run_scores,
     undo_rules,
 )
+from albu_diffusemix.curate.report import write_report
 from albu_diffusemix.curate.rules import GROUPS
-from albu_diffusemix.curate.tables import describe_scores, read_table, write_table
+from albu_diffusemix.curate.tables import describe_scores, figures_of, read_table, write_table
 from albu_diffusemix.datasets import Selection, find_sources
 from albu_diffusemix.generate import Outcome
-from albu_diffusemix.store import Record, Store
+from albu_diffusemix.store import Record, Store, StoreError
 
 __all__ = ["add_commands"]
 
@@ -134,6 +136,8 @@ def _score(options: argparse.Namespace) -> int:
     say(*_describe_scored(summary, options.store))
     if summary.interrupted:
         return INTERRUPTED
+    if summary.scored:
+        _report(Store.open(options.store))
     return SOME_FAILED if summary.failures else DONE
 
 
@@ -154,12 +158,14 @@ def _describe_scored(summary: ScoreSummary, store: Path) -> list[str]:
 
 def _scores(options: argparse.Namespace) -> int:
     store = Store.open(options.store)
+    table = read_table(store)
     if options.output:
-        table = read_table(store)
         write_table(table, options.output)
         say(f"Wrote {table.num_rows:,} counterparts: {options.output}")
         return DONE
-    rows = describe_scores(store, options.per)
+    if not figures_of(table):
+        raise ValueError(f"{store.path} has no scores yet: albu-diffusemix score {store.path} DATA --with pixels")
+    rows = describe_scores(table, options.per)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for first, *others in rows:
         cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
@@ -175,18 +181,28 @@ def _choose(options: argparse.Namespace) -> int:
     if not options.undo and rule == Rule():
         raise ValueError("give --where EXPRESSION, --keep-best SHARE --by FIGURE, or --undo")
     choice = undo_rules(store) if options.undo else apply_rule(store, rule)
-    say(*_describe(choice))
     if choice.emptied and not (options.force or options.dry_run):
+        say(*_describe(choice))
         some = f"{len(choice.emptied):,} of {len(choice.groups['class']):,} classes"
         raise ValueError(
             f"{some} would lose all their counterparts, such as {choice.emptied[0]!r}: give a wider rule, or --force; "
             "nothing was written"
         )
     if options.dry_run:
-        say("Nothing was written.")
+        say(*_describe(choice), "Nothing was written.")
         return DONE
-    say(f"Wrote {store.choose(choice.verdicts):,} verdicts: {options.store}")
+    written = store.choose(choice.verdicts)  # before anything is said, which may fail: `choose ... | head`
+    say(*_describe(choice), f"Wrote {written:,} verdicts: {options.store}")
+    _report(store)
     return DONE
+
+
+def _report(store: Store) -> None:
+    """Bring README.md up to date; all else is done then, and a page about it can be done without."""
+    try:
+        write_report(store)
+    except (StoreError, OSError) as error:
+        complain(f"README.md does not say what the scores say: {error}")
 
 
 def _describe(choice: Choice) -> list[str]:
@@ -200,6 +216,11 @@ def _describe(choice: Choice) -> list[str]:
         )
     if choice.by_person:
         lines.append(f"{choice.by_person:,} stay as a person decided")
+    if choice.without:
+        lines.append(
+            f"{len(choice.without):,} sources have no counterpart left then, such as {choice.without[0]}: training "
+            'stops at them, or leaves them unmixed with "on_miss": "passthrough"'
+        )
     for name, counts in choice.groups.items():
         lines += [f"Rejected by {name}:", *_counts(counts)]
     return lines

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import albumentations as A
@@ -69,7 +69,8 @@ class Comparison:
         self.spec, self.threads = spec, threads
         self.sets, self.pixels = open_sets(spec), Pixels()
         self.pipelines = {
-            name: _named(f"arm {name!r}", open_pipeline, arm.pipeline, arm.store) for name, arm in spec.arms.items()
+            name: _named(f"arm {name!r}", partial(open_pipeline, choices=arm.choices), arm.pipeline, arm.store)
+            for name, arm in spec.arms.items()
         }
         if not checked:
             self._check()
@@ -224,7 +225,7 @@ class Comparison:
         }
         arms = {
             name: {
-                **arm.model_dump(mode="json", exclude={"pipeline", "store", "generation_seconds"}),
+                **arm.model_dump(mode="json", exclude={"pipeline", "store", "choices", "generation_seconds"}),
                 "pipeline": A.to_dict(self.pipelines[name])["transform"],
                 "counterparts": [create_backend(mixer.backend).fingerprint for mixer in mixers(self.pipelines[name])],
             }

@@ -143,6 +143,7 @@ class Arm(_Part):
     Attributes:
         pipeline: File of a pipeline, or a list of transforms, each `{Name: {argument: value}}`.
         store: Replaces the backend of each DiffuseMix and HalfConcat of the pipeline by this store.
+        choices: False draws also what is rejected in the store, to see what choosing does.
         mix: Mixing of the images of a batch, after the pipeline; with "jsd" the three views are mixed alike.
         mix_alpha: Both parameters of the Beta distribution that CutMix and Mixup draw from.
         mix_p: How many of the batches are mixed.
@@ -155,6 +156,7 @@ class Arm(_Part):
 
     pipeline: _Pipeline
     store: _Path | None = None
+    choices: bool = True
     mix: Literal["cutmix", "mixup"] | None = None
     mix_alpha: float = Field(default=1.0, gt=0)
     mix_p: float = Field(default=1.0, gt=0, le=1)
@@ -162,6 +164,12 @@ class Arm(_Part):
     jsd_weight: float = Field(default=12.0, gt=0)
     train: dict[Literal["lr", "weight_decay", "momentum", "label_smoothing", "warmup_epochs"], float] = {}
     generation_seconds: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _choices_of_a_store(self) -> "Arm":
+        if not self.choices and self.store is None:
+            raise ValueError("choices: false goes with store, whose rejected counterparts are drawn then: give both")
+        return self
 
 
 class Paper(_Part):

@@ -1,6 +1,6 @@
 "use strict";
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const PAGE = 24, PLACES = 4, LIVE = !DATA.rows, KEPT = `albu-diffusemix review ${DATA.id}`;
+const PAGE = 24, PLACES = 4, MOST_DIGITS = 8, LIVE = !DATA.rows, KEPT = `albu-diffusemix review ${DATA.id}`;
 const at = (id) => document.getElementById(id);
 const form = document.querySelector("form"), cards = at("cards");
 let start = 0, shown = [], current = 0, result = {units: 0, matching: 0}, undone = [], unsaved = new Map(), asked = 0;
@@ -22,6 +22,10 @@ function say(text, lasts = false) {
 }
 const fail = (what, error) => say(`${what}: ${error.message}`, true);
 const count = (number) => number.toLocaleString("en");
+function short(number) {
+  const text = String(+number.toPrecision(PLACES));
+  return text.length > MOST_DIGITS ? number.toExponential(1) : text;
+}
 const address = (name) => DATA.pictures?.[name] ?? name;
 
 async function ask(path, body) {
@@ -120,7 +124,7 @@ function cardOf(row, whole) {
   if (whole && row.source) pictures.append(picture("source", row, [row.source]));
   pictures.append(picture("counterpart", row, [row.picture]));
   if (row.source) pictures.append(picture("mixed", row, [row.source, row.picture], "mix"));
-  const scores = DATA.figures.map(({name}, place) => row.scores[place] != null && `${name}\u00a0${+row.scores[place].toPrecision(PLACES)}`);
+  const scores = DATA.figures.map(({name}, place) => row.scores[place] != null && `${name}\u00a0${short(row.scores[place])}`);
   const about = [row.variant, DATA.labels[row.label] && `class ${DATA.labels[row.label]}`, DATA.stores.length > 1 && DATA.stores[row.store], ...scores];
   const button = (text, verdict) => {
     const made = make("button", {type: "button", "data-verdict": verdict}, text);
@@ -260,8 +264,8 @@ function drawFigure(figure) {
   svg.setAttribute("viewBox", `0 0 ${figure.counts.length} 1`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `Histogram of ${figure.name}, from ${figure.low.toPrecision(PLACES)} to ${figure.high.toPrecision(PLACES)}`);
-  const input = (end) => make("input", {type: "number", step: "any", "data-figure": figure.name, "data-end": end, placeholder: [figure.low, figure.high][end].toPrecision(PLACES)});
+  svg.setAttribute("aria-label", `Histogram of ${figure.name}, from ${short(figure.low)} to ${short(figure.high)}`);
+  const input = (end) => make("input", {type: "number", step: "any", "data-figure": figure.name, "data-end": end, placeholder: short([figure.low, figure.high][end])});
   const inputs = [input(0), input(1)], step = (figure.high - figure.low) / figure.counts.length;
   const color = () => {
     const [low, high] = inputs.map((one) => one.value === "" ? null : Number(one.value));

@@ -62,6 +62,7 @@ class Choice(NamedTuple):
         by_person: Those that a person decided on, which stay as they are.
         groups: For each name in `GROUPS` and each of its values, how many are rejected then, and of how many.
         emptied: Classes that would lose all that they have.
+        without: Sources that lose the last counterpart that they have, which training then misses.
 
     """
 
@@ -73,6 +74,7 @@ class Choice(NamedTuple):
     by_person: int
     groups: dict[str, dict[str, tuple[int, int]]]
     emptied: list[str]
+    without: list[str]
 
 
 def apply_rule(store: Store, rule: Rule) -> Choice:
@@ -100,7 +102,7 @@ def undo_rules(store: Store) -> Choice:
 
     """
     columns = ("key", "variant", "prompt", "label", "check")
-    table = read_counterparts(store)
+    table = read_counterparts(store, figures=False)  # which may be damaged, and say nothing here
     rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
     return _choose(store, UNDO, ((*row, True) for row in rows))
 
@@ -143,6 +145,8 @@ class _Expressions:
         """Refuse what is not one expression of the wanted kind."""
         query = f"SELECT *, ({expression}\n) AS value FROM counterparts"  # noqa: S608  as above
         try:
+            if not expression.strip():
+                raise ValueError(f"{flag} is empty: give an expression, such as 'clip_image > 0.6'")
             statements = self._connection.extract_statements(query)
             if len(statements) != 1:
                 raise ValueError(f"{flag} {expression!r} is not one expression")
@@ -158,7 +162,7 @@ class _Expressions:
         missing = _MISSING.search(str(error))
         if missing:
             return unknown("column", missing[1] or missing[2], self._columns)
-        return in_one_line(str(error).partition("\n")[0])
+        return in_one_line(str(error).partition("\n\n")[0])
 
 
 def _choose(store: Store, rule: str, rows: Iterator[tuple[Any, ...]]) -> Choice:
@@ -166,6 +170,7 @@ def _choose(store: Store, rule: str, rows: Iterator[tuple[Any, ...]]) -> Choice:
     verdicts, counts = [], Counter[str]()
     groups: dict[str, dict[str, list[int]]] = {name: {} for name in GROUPS}
     before: set[str] = set()
+    sources_before, sources_after = dict[str, None](), set[str]()
     for key, variant, prompt, label, check, stays in rows:
         old = last.get((key, variant, f"{check:016x}"))
         rejected = old is not None and old.verdict == REJECT
@@ -177,6 +182,8 @@ def _choose(store: Store, rule: str, rows: Iterator[tuple[Any, ...]]) -> Choice:
             total=1, goes=changes and not stays, returns=changes and stays, unscored=stays is None, by_person=by_person
         )
         before |= {label} if label is not None and not rejected else set()
+        sources_before |= {} if rejected else {key: None}
+        sources_after |= set() if rejected != changes else {key}
         for name, value in zip(GROUPS, (label, prompt), strict=True):
             count = groups[name].setdefault("" if value is None else value, [0, 0])
             count[0] += rejected != changes
@@ -186,4 +193,5 @@ def _choose(store: Store, rule: str, rows: Iterator[tuple[Any, ...]]) -> Choice:
     }
     emptied = [label for label, (gone, total) in after["class"].items() if gone == total and label in before]
     names = ("total", "goes", "returns", "unscored", "by_person")
-    return Choice(verdicts, **{name: counts[name] for name in names}, groups=after, emptied=emptied)
+    without = [key for key in sources_before if key not in sources_after]
+    return Choice(verdicts, **{name: counts[name] for name in names}, groups=after, emptied=emptied, without=without)

@@ -8,10 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.curate.scorers import Figures, Scorer
 from albu_diffusemix.store import Record, Store, StoreError
+from albu_diffusemix.store.columns import find_rows, keys_of
 from albu_diffusemix.store.files import explained
+from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.locks import EXCLUSIVE, try_lock
 from albu_diffusemix.text import in_one_line
 
@@ -119,8 +124,12 @@ def read_scores(store: Store) -> Any:
     return read_counterparts(store).drop_columns(["prompt", "label", "check"])
 
 
-def read_counterparts(store: Store) -> Any:
+def read_counterparts(store: Store, *, figures: bool = True) -> Any:
     """Return a pyarrow.Table of all counterparts with what is known of each.
+
+    Args:
+        store: Whose counterparts.
+        figures: Whether the files of figures are read; without them no label is known but the key's first folder.
 
     Returns:
         key, variant, prompt, label, check and a column for each figure, in the order of keys and variants. The label is
@@ -133,23 +142,29 @@ def read_counterparts(store: Store) -> Any:
     pa, _ = _pyarrow()
     from pyarrow import compute  # noqa: PLC0415  seconds, and optional
 
-    records = list(store.records())
-    folders = [folder if slash else None for folder, slash, _ in (record.key.partition("/") for record in records)]
-    columns = {name: [getattr(record, name) for record in records] for name in ("key", "variant", "prompt")}
-    checks = pa.array([record.location.check for record in records], pa.uint64())
-    schema = {**{name: pa.array(values, pa.string()) for name, values in columns.items()}, "check": checks}
-    table, labels = pa.table(schema), []
-    for folder in sorted(store.path.glob(f"{SCORES}/*/")):
-        figures = _figures(folder, pa)
-        if figures is not None:
-            label = f"label of {folder.name}"
-            labels.append(label)
-            table = table.join(figures.rename_columns({"label": label}), _ID, join_type="left outer")
-    table = table.sort_by([("key", "ascending"), ("variant", "ascending")])
-    by_folder = dict(zip(columns["key"], folders, strict=True))
-    guessed = pa.array([by_folder[key] for key in table["key"].to_pylist()], pa.string())
-    label = compute.coalesce(*(table[name] for name in labels), guessed)
-    return table.drop_columns(labels).add_column(3, "label", label)
+    index = store.whole_index()
+    images = np.flatnonzero(index.arrays["rows"]["encoding"])
+    rows, texts = index.arrays["rows"][images], pa.array(index.texts(), pa.string())
+    columns = {
+        "key": pa.array(keys_of(index, images), pa.string()),
+        **{name: texts.take(pa.array(rows[name])) for name in ("variant", "prompt")},
+        "check": pa.array(rows["image_check"]),
+    }
+    key = columns["key"]
+    folder = compute.list_element(compute.split_pattern(key, "/", max_splits=1), 0)
+    labels = [compute.if_else(compute.match_substring(key, "/"), folder, None)]
+    for scorer in sorted(store.path.glob(f"{SCORES}/*/")) if figures else ():
+        found = _figures(scorer)
+        if found is None:
+            continue
+        places = _places(found, index)[images]
+        found = found.drop_columns(_ID).take(pa.array(places, mask=places < 0)).combine_chunks()
+        labels.insert(-1, found["label"].chunk(0))
+        columns |= {name: found[name] for name in found.column_names if name != "label"}
+    columns["label"] = compute.coalesce(*labels)
+    table = pa.table(columns).sort_by([("key", "ascending"), ("variant", "ascending")])
+    known = ["key", "variant", "prompt", "label", "check"]
+    return table.select([*known, *(name for name in table.column_names if name not in known)])
 
 
 class _File(NamedTuple):
@@ -170,15 +185,21 @@ def _files(folder: Path) -> list[_File]:
     return sorted(found)
 
 
-def _figures(folder: Path, pa: Any) -> Any:
+def _figures(folder: Path) -> Any:
+    """Return all that a scorer wrote with its last settings, in order; None where it wrote nothing."""
+    pa, _ = _pyarrow()
     files = _files(folder)
-    if not files:
-        return None
     tables = [_read(file.path) for file in files if file.fingerprint == files[-1].fingerprint]
-    table = pa.concat_tables(tables).replace_schema_metadata(None)
-    table = table.append_column("place", pa.array(range(table.num_rows), pa.int64()))
-    last = table.group_by(_ID).aggregate([("place", "max")])["place_max"]
-    return table.take(last).drop_columns("place")
+    return pa.concat_tables(tables).replace_schema_metadata(None) if tables else None
+
+
+def _places(figures: Any, index: Index) -> NDArray[np.int64]:
+    """Return for each row of the index the last row of figures that is of its image, -1 where there is none."""
+    rows = find_rows(index, *(figures[name].to_pylist() for name in ("key", "variant")))
+    same = (rows >= 0) & (index.arrays["rows"]["image_check"][rows] == figures["check"].to_numpy())
+    places = np.full(len(index), -1, np.int64)
+    places[rows[same]] = np.flatnonzero(same)  # of several the last assignment counts
+    return places
 
 
 def _read(path: Path, columns: list[str] | None = None) -> Any:
@@ -198,7 +219,7 @@ def _opened(path: Path) -> Any:
 
 
 def _damaged(path: Path, reason: str) -> StoreError:
-    return StoreError(f"{path} is not a whole file of figures: {reason}. Remove it, and score again")
+    return StoreError(f"{path} is not a whole file of figures: {reason.rstrip('.')}. Remove it, and score again")
 
 
 def _pyarrow() -> tuple[Any, Any]:

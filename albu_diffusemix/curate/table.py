@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.keys import hash_key
 from albu_diffusemix.store import Record, Store, Verdict
 from albu_diffusemix.store.choices import ACCEPT, REJECT, UNDO, check_of
+from albu_diffusemix.store.columns import find_rows, keys_of
 from albu_diffusemix.text import in_one_line, parse_json, unknown
 
 __all__ = ["Query", "ReviewTable", "Scores"]
@@ -21,7 +21,6 @@ Scores = Callable[[Store], Any]
 
 _VERDICTS = ("", ACCEPT, REJECT)
 _BARS = 40
-_AT_ONCE = 1 << 16
 
 
 class Query(NamedTuple):
@@ -290,10 +289,7 @@ class ReviewTable:
     def _keys(self) -> Iterator[str]:
         """Yield the key of each counterpart, in the order of their numbers."""
         for index, rows in self._by_store():
-            texts = index.arrays["keys"].data
-            for some in np.array_split(rows, len(rows) // _AT_ONCE + 1):
-                starts, lengths = (index.arrays["rows"][name][some].tolist() for name in ("key_at", "key_length"))
-                yield from (str(texts[at : at + length], "utf-8") for at, length in zip(starts, lengths, strict=True))
+            yield from keys_of(index, rows)
 
     def _figure(self, name: str) -> NDArray[np.float64]:
         if name not in self._scores:
@@ -306,24 +302,10 @@ class ReviewTable:
 
     def _locate(self, store: int, keys: Sequence[str], variants: Sequence[str]) -> Numbers:
         """Return the numbers of a store's counterparts, -1 for what is not there: all at once, for they may be many."""
-        index, numbers = self._indexes[store], np.full(len(self._indexes[store]), -1, np.int64)
+        index = self._indexes[store]
+        numbers = np.full(len(index) + 1, -1, np.int64)  # the last is that of row -1, which is not there
         numbers[self._row[self._starts[store] : self._starts[store + 1]]] = np.arange(*self._starts[store : store + 2])
-        codes = {text: number for number, text in enumerate(self._texts[store])}
-        wanted = np.array([codes.get(variant, -1) for variant in variants], np.int64)
-        hashes = np.frombuffer(b"".join(map(hash_key, keys)), ">u8").reshape(-1, 2).astype(np.uint64)
-        column, rows = index.arrays["key_hi"], index.arrays["rows"]
-        place, found = np.searchsorted(column, hashes[:, 0]), np.full(len(keys), -1, np.int64)
-        left = np.arange(len(keys))
-        while True:
-            left = left[place[left] < len(column)]
-            left = left[column[place[left]] == hashes[left, 0]]
-            if not len(left):
-                return found
-            row = rows[place[left]]
-            same = (row["key_lo"] == hashes[left, 1]) & (row["variant"] == wanted[left])
-            found[left[same]] = numbers[place[left[same]]]
-            left = left[~same]
-            place[left] += 1
+        return numbers[find_rows(index, keys, variants)]
 
 
 def _number_of(verdict: Verdict) -> int:

@@ -7,11 +7,16 @@ from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.curate.rules import GROUPS
 from albu_diffusemix.curate.score_files import read_counterparts
 from albu_diffusemix.store import Store
+from albu_diffusemix.store.choices import REJECT
 
-__all__ = ["WRITTEN", "describe_scores", "read_table", "write_table"]
+__all__ = ["WRITTEN", "describe_scores", "figures_of", "read_table", "write_table"]
 
+_DECIDED = ("verdict", "reason", "rule")
 WRITTEN = (".csv", ".parquet")
 """Endings of the files that `write_table` writes."""
+
+
+_NO_FIGURES = {"key", "variant", *GROUPS.values(), *_DECIDED}
 
 
 def read_table(store: Store) -> Any:
@@ -30,7 +35,7 @@ def read_table(store: Store) -> Any:
     ids = zip(*(table[name].to_pylist() for name in ("key", "variant", "check")), strict=True)
     found = [last.get((key, variant, f"{check:016x}")) for key, variant, check in ids]
     table = table.drop_columns("check")
-    for name in ("verdict", "reason", "rule"):
+    for name in _DECIDED:
         values = [getattr(verdict, name) if verdict else None for verdict in found]
         table = table.append_column(name, pa.array(values, pa.string()))
     return table
@@ -52,29 +57,33 @@ def write_table(table: Any, path: Path) -> None:
     write_atomically(path, lambda file: write(table, file))
 
 
-def describe_scores(store: Store, per: str) -> list[list[str]]:
-    """Return a table of means: a row of headings, then one for each class or prompt, and one for all.
+def figures_of(table: Any) -> list[str]:
+    """Return the names of the figures in a table of `read_table` that some counterpart has."""
+    names = [name for name in table.column_names if name not in _NO_FIGURES]
+    return [name for name in names if table[name].null_count < table.num_rows]
+
+
+def describe_scores(table: Any, per: str) -> list[list[str]]:
+    """Return means as text: a row of headings, then one for each class or prompt, and one for all.
 
     Args:
-        store: Whose counterparts were scored.
+        table: Of `read_table`.
         per: A name in `GROUPS`.
 
-    Raises:
-        StoreError: As `read_table`.
-        ValueError: Nothing was scored yet.
-
     """
-    table = read_counterparts(store)
-    figures = [name for name in table.column_names if name not in {"key", "variant", "check", *GROUPS.values()}]
-    if not figures:
-        raise ValueError(f"{store.path} has no scores yet: albu-diffusemix score {store.path} DATA --with pixels")
-    wanted = [("key", "count"), *((figure, "mean") for figure in figures)]
+    import pyarrow as pa  # noqa: PLC0415  optional; there was a table to describe
+
+    figures = figures_of(table)
+    rejected = [verdict == REJECT for verdict in table["verdict"].to_pylist()]
+    table = table.append_column("rejected", pa.array(rejected, pa.bool_()))
+    wanted = [("key", "count"), ("rejected", "sum"), *((figure, "mean") for figure in figures)]
     groups = table.group_by(GROUPS[per]).aggregate(wanted).sort_by(GROUPS[per])
     rows = [*groups.to_pylist(), *table.group_by([]).aggregate(wanted).to_pylist()]
     names = [*(str(row[GROUPS[per]] or "") for row in rows[:-1]), "all"]
     means = [[_shown(row[f"{figure}_mean"]) for figure in figures] for row in rows]
-    counted = zip(names, rows, means, strict=True)
-    return [[per, "images", *figures], *([name, f"{row['key_count']:,}", *mean] for name, row, mean in counted)]
+    counts = [[f"{row[count]:,}" for count in ("key_count", "rejected_sum")] for row in rows]
+    described = [[name, *count, *mean] for name, count, mean in zip(names, counts, means, strict=True)]
+    return [[per, "images", "rejected", *figures], *described]
 
 
 def _shown(value: float | None) -> str:

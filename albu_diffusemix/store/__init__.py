@@ -29,21 +29,21 @@ from numpy.typing import NDArray
 from albu_diffusemix.functional import Box
 from albu_diffusemix.keys import Source, check_name, normalise_key
 from albu_diffusemix.store import health, store_json
-from albu_diffusemix.store.catalog import MERGED, Catalog, advice
+from albu_diffusemix.store.catalog import Catalog, advice
 from albu_diffusemix.store.choices import CHOICES, ChoicesFile, Verdict, read_verdicts, settled
 from albu_diffusemix.store.choices_index import Choices, compile_choices
-from albu_diffusemix.store.files import StoreError, explained
+from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.store.health import OpenStatus, Repair, Status
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.locks import refuse_without_locks
 from albu_diffusemix.store.members import Problem
+from albu_diffusemix.store.new_stores import lay_out, refuse_other_files
 from albu_diffusemix.store.part_files import PARTS
 from albu_diffusemix.store.readme import write_readme
 from albu_diffusemix.store.recipe import Recipe, made_with
 from albu_diffusemix.store.records import Location, Record
 from albu_diffusemix.store.recovery import recover, write_merged
 from albu_diffusemix.store.remote import find_store
-from albu_diffusemix.store.run_lock import RUNS
 from albu_diffusemix.store.writer import PART_BYTES, Writer
 
 __all__ = [
@@ -126,7 +126,7 @@ class Store:
         root = Path(path)
         refuse_without_locks(root)
         if not (root / store_json.STORE_JSON).exists():
-            _lay_out(root, recipe, provenance or {})
+            lay_out(root, recipe, provenance or {})
         return cls._recovered(root, store_json.admit(root, recipe, allow_mixed=allow_mixed), recipe)
 
     @classmethod
@@ -357,6 +357,10 @@ class Store:
         choices = self._now.choices
         return [record for record in records if not choices.rejects(record)] if choices else records
 
+    def rejected_digest(self) -> str:
+        """Return a digest of which counterparts are rejected; empty where no counterpart is."""
+        return self._now.choices.digest()
+
     def writer(self, label: str = "part", part_bytes: int = PART_BYTES) -> "Writer":
         """Return a writer of parts named after the label. Any number may write at once, in any number of processes.
 
@@ -447,29 +451,3 @@ class _Snapshot(NamedTuple):
                 stacklevel=3,
             )
         return cls(fields, catalog, choices)
-
-
-def refuse_other_files(root: Path) -> None:
-    """Raise StoreError if a new store cannot be made in the folder because it holds something else."""
-    with explained("create", root):
-        own = {PARTS, "index", CHOICES, RUNS, "README.md"}
-        found = [file.name for file in root.iterdir()] if root.is_dir() else []
-        foreign = sorted(name for name in found if name not in own and not name.endswith(".tmp"))
-        has_parts = (root / PARTS).is_dir() and any((root / PARTS).iterdir())
-    if (root / store_json.STORE_JSON).exists():
-        return
-    if has_parts:
-        raise StoreError(f"{root} has no store.json: {store_json.restore_advice(root)}")
-    if foreign:
-        raise StoreError(f"{root} holds {foreign[0]!r} but no store.json: choose a new or an empty folder")
-
-
-def _lay_out(root: Path, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
-    """Make the folders and, last of all, store.json: without it nothing is taken for a store."""
-    refuse_other_files(root)
-    with explained("create", root):
-        root.mkdir(parents=True, exist_ok=True)
-        (root / PARTS).mkdir(exist_ok=True)
-        (root / MERGED).parent.mkdir(exist_ok=True)
-    write_readme(root, [recipe], "", b"")
-    store_json.publish(root, recipe, provenance)

@@ -7,7 +7,7 @@ from typing import Any
 
 from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.store.raw_images import ENCODING as RAW
-from albu_diffusemix.store.readme import VIEWER, readme_page
+from albu_diffusemix.store.readme import VIEWER, readme_page, scores_in
 from albu_diffusemix.store.shared_files import Contents
 from albu_diffusemix.text import printable
 
@@ -54,7 +54,8 @@ def card_page(store: Store, contents: Contents, address: str, license_name: str,
         **VIEWER,
     }
     filters = any(_spec(recipe)["name"] == "procedural" for recipe in made)
-    return readme_page(address, card, made, _text(contents, sources or store.provenance.get("data"), filters=filters))
+    text = _text(contents, sources or store.provenance.get("data"), filters=filters)
+    return readme_page(address, card, made, text) + scores_in(store.path)
 
 
 def _columns(contents: Contents) -> list[dict[str, Any]]:

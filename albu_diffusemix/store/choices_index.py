@@ -158,6 +158,13 @@ class Choices:
         last = [rejected for *image, rejected in verdicts if tuple(image) in there]
         return len(last) - sum(last), sum(last)
 
+    def digest(self) -> str:
+        """Return a digest of what is rejected; empty where nothing is."""
+        rejected = self.rows()
+        rejected = rejected[rejected["rejected"] == 1]
+        names = b"".join(rejected[name].tobytes() for name in _NAME)
+        return xxhash.xxh3_64_hexdigest(names) if names else ""
+
     def save(self) -> None:
         """Write the compiled file.
 

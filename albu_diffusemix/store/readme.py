@@ -1,6 +1,7 @@
 """README.md of a store: how its counterparts were made, for people, with a picture."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.recipe import Recipe
 from albu_diffusemix.text import printable
 
-__all__ = ["VIEWER", "readme_page", "write_readme"]
+__all__ = ["SCORES_PICTURE", "VIEWER", "readme_page", "scores_in", "write_readme", "write_scores"]
 
+SCORES_PICTURE = "scores.png"
+"""The picture beside what README.md says of scores."""
+
+_SCORES = re.compile(r"\n<!-- scores -->\n.*?<!-- end of scores -->\n", re.DOTALL)
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _README = """\
 ---
@@ -57,9 +62,43 @@ def write_readme(root: Path, made: Sequence[Recipe], text: str, picture: bytes) 
         link = f"\n![Sources and their counterparts](contact-sheet.{ending})\n"
         with explained("write", root / f"contact-sheet.{ending}"):
             write_atomically(root / f"contact-sheet.{ending}", lambda file: file.write(picture))
-    page = readme_page(printable(root.name), VIEWER, made, text, link)
+    page = readme_page(printable(root.name), VIEWER, made, text, link) + scores_in(root)
     with explained("write", root / "README.md"):
         write_atomically(root / "README.md", lambda file: file.write(page.encode()))
+
+
+def scores_in(root: Path) -> str:
+    """Return what README.md says of scores; empty where it says nothing of them."""
+    found = _SCORES.search(_page_in(root))
+    return found[0] if found else ""
+
+
+def write_scores(root: Path, text: str, picture: bytes) -> None:
+    """Put what the scores say at the end of README.md, in place of what it said of them before.
+
+    Args:
+        root: The store's folder.
+        text: Markdown, which names `SCORES_PICTURE` where there is a picture.
+        picture: The bytes of a PNG file; empty for none.
+
+    Raises:
+        StoreError: The files cannot be written.
+
+    """
+    page = f"{_SCORES.sub('', _page_in(root)).rstrip()}\n\n<!-- scores -->\n{text.strip()}\n<!-- end of scores -->\n"
+    with explained("write", root / "README.md"):
+        if picture:
+            write_atomically(root / SCORES_PICTURE, lambda file: file.write(picture))
+        else:
+            (root / SCORES_PICTURE).unlink(missing_ok=True)
+        write_atomically(root / "README.md", lambda file: file.write(page.encode()))
+
+
+def _page_in(root: Path) -> str:
+    try:
+        return (root / "README.md").read_bytes().decode(errors="replace").replace("\r\n", "\n")
+    except OSError:
+        return ""
 
 
 def readme_page(address: str, card: Mapping[str, Any], made: Sequence[Recipe], text: str, link: str = "") -> str:

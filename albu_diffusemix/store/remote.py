@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from albu_diffusemix.store.files import StoreError
 from albu_diffusemix.store.part_files import PARTS
+from albu_diffusemix.store.readme import SCORES_PICTURE
 from albu_diffusemix.store.store_json import STORE_JSON
 from albu_diffusemix.text import in_one_line, printable
 
@@ -17,7 +18,7 @@ __all__ = ["HUB", "HubAddress", "download", "explained_hub", "find_store", "need
 HUB = "hf://"
 """How the address of a store on the Hub begins."""
 
-BUT_LAST = [f"{PARTS}/*", "index/*", "README.md"]
+BUT_LAST = [f"{PARTS}/*", "index/*", "README.md", SCORES_PICTURE]
 """What is downloaded before store.json, whose presence then says that all is there."""
 
 _FORM = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w-][\w./-]*))?", re.ASCII)

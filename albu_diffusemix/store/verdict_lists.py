@@ -23,6 +23,9 @@ _ENDINGS = (".jsonl", ".ndjson", ".csv")
 _FIELDS = ("key", "variant", "verdict", "reason", "rule", "check")
 
 
+_CUT_OFF = "is the file cut off? Correct the line, and give the file again"
+
+
 class Fitting(NamedTuple):
     """Verdicts that a store can take, and why it cannot take the others, a line for each."""
 
@@ -95,10 +98,12 @@ def _taken_back(store: Store, verdicts: list[Verdict]) -> Iterator[Verdict]:
 
 
 def _verdict(line: str | dict[str, Any]) -> Verdict | str:
+    if isinstance(line, dict) and None in line.values():
+        return f"it has fewer cells than the first line has names; {_CUT_OFF}"
     try:
         fields = parse_json(line) if isinstance(line, str) else line
     except ValueError as error:
-        return f"it is not valid JSON ({error}); is the file cut off? Correct the line, and give the file again"
+        return f"it is not valid JSON ({error}); {_CUT_OFF}"
     if not isinstance(fields, dict):
         return "it is not a JSON object: give one with a key, a variant and a verdict"
     given = {name: fields[name] for name in _FIELDS if fields.get(name) not in (None, "")}

@@ -94,10 +94,11 @@ class Precomputed:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of how the counterparts were made and how one is chosen; a store that grows keeps it."""
+        """Digest of how the counterparts were made, how one is chosen and which are rejected; a store may grow."""
         made = repr([recipe.to_json() for recipe in self._recipes()])
         variant = "" if self.variant is None else f"-{self.variant}"
-        rejected = "" if self.choices else "-with-rejected"
+        digest_of_rejected = self._store.rejected_digest() if self.choices else "with-rejected"
+        rejected = digest_of_rejected and f"-{digest_of_rejected}"
         digest = xxhash.xxh3_64_hexdigest(made.encode())
         return f"precomputed-{VERSION}-{digest}-{self.on_mismatch}{variant}{rejected}"
 
