@@ -428,6 +428,14 @@ def test_a_folder_that_holds_something_else_is_refused(sets, tmp_path, capsys):
     assert contents(tmp_path / "out") == {"mine.txt": b"mine"}
 
 
+def test_an_output_among_the_sources_is_refused_but_beside_the_images_of_yolo_it_is_not(tmp_path, capsys):
+    make_folder(tmp_path / "data")
+    line = refused(capsys, tmp_path / "data", tmp_path / "data/baked")
+    assert "data/baked' lies in " in line
+    assert not (tmp_path / "data/baked").exists()
+    assert bake(make_yolo(tmp_path / "set").parent, tmp_path / "set/baked") == 0
+
+
 def test_other_parameters_are_refused_with_the_difference(baked, sets, capsys):
     out = baked("folder")
     whole = contents(out)
