@@ -1,6 +1,7 @@
 """Baked sets, as the readers see them that people use, and what makes them the same every time."""
 
 import gc
+import io
 import json
 import os
 import re
@@ -296,6 +297,27 @@ def test_an_image_that_is_lost_or_empty_after_a_power_loss_is_made_again(baked, 
     (out / "images/train/rocket__0.jpg").unlink()
     assert bake(sets["yolo"][0], out) == 0
     assert contents(out) == whole
+
+
+def test_a_tar_that_is_lost_or_lacks_images_is_made_again(baked, sets, monkeypatch):
+    monkeypatch.setattr(plan, "_IN_TAR", 5)
+    out = baked("webdataset")
+    whole = contents(out)
+    for number, damage in enumerate([Path.unlink, lambda tar: tar.write_bytes(tar.read_bytes()[:2048])]):
+        damage(out / f"baked-{number:06d}.tar")
+        assert bake(*sets["webdataset"][:1], out, *sets["webdataset"][1:]) == 0
+        assert contents(out) == whole
+
+
+def test_files_are_whole_where_the_disk_takes_them_in_parts(baked, sets, tmp_path, monkeypatch):
+    class SlowFile(io.FileIO):
+        def write(self, data):
+            return super().write(data[:1000])
+
+    out = baked("yolo")
+    monkeypatch.setattr(io, "FileIO", SlowFile)
+    assert bake(sets["yolo"][0], tmp_path / "other") == 0
+    assert contents(out) == contents(tmp_path / "other")
 
 
 def test_kill_9_leaves_what_another_run_completes(sets, tmp_path):
