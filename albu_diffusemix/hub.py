@@ -1,8 +1,10 @@
 """A store that travels: pushed to the Hugging Face Hub as a data set with a card, and pulled from there."""
 
+import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from albu_diffusemix.generate.exclusive_runs import refuse_other_writers
 from albu_diffusemix.store import Store, StoreError
 from albu_diffusemix.store.card import card_page
 from albu_diffusemix.store.files import explained, load_checked
-from albu_diffusemix.store.part_files import PARTS
+from albu_diffusemix.store.index import Index
+from albu_diffusemix.store.part_files import INDEX, PARTS
 from albu_diffusemix.store.readme import SCORES_PICTURE
 from albu_diffusemix.store.recipe import describe_differences
 from albu_diffusemix.store.remote import HUB, HubAddress, download, explained_hub, need_library, store_commit
@@ -168,24 +171,42 @@ def _lay_out(plan: PushPlan, folder: Path) -> Path:
 def _refuse_other_contents(plan: PushPlan, hub: Any, folder: Path) -> None:
     """Raise StoreError if the data set on the Hub is not the place for this store."""
     repository = plan.address.repository
-    info = hub.dataset_info(repository)
+    info = hub.dataset_info(repository, files_metadata=True)
     if plan.public == bool(info.private):
         state, advice = ("private", "leave --public out") if plan.public else ("public", "add --public")
         raise StoreError(f"{repository} is {state} already: {advice}, or change that in its settings")
-    there = {file.rfilename for file in info.siblings or []}
+    there = {file.rfilename: file.lfs for file in info.siblings or []}
     foreign = sorted(name for name in there if not _OWN.fullmatch(name))
     if foreign:
         raise StoreError(f"{repository} holds {printable(foreign[0])!r}, which no store has: choose another name")
+
+    def fetched(name: str) -> Path:
+        return Path(hub.hf_hub_download(repository, name, repo_type="dataset", local_dir=folder / "there"))
+
     if STORE_JSON in there:
-        _refuse_other_recipe(
-            plan, Path(hub.hf_hub_download(repository, STORE_JSON, repo_type="dataset", local_dir=folder))
-        )
-    more = sorted(name for name in there if name.startswith(f"{PARTS}/") and name not in plan.files)
-    if more:
+        _refuse_other_recipe(plan, fetched(STORE_JSON))
+    for name in sorted(name for name in there if name.startswith(f"{PARTS}/")):
+        if _is_contained(name, there[name], plan, fetched):
+            continue
         raise StoreError(
-            f"{repository} holds {more[0]}, which {plan.store.path} does not: it is a later state of this store, or "
+            f"{repository} holds in {name} what {plan.store.path} does not: it is a later state of this store, or "
             "another one; pull it and go on from there, or choose another name"
         )
+
+
+def _is_contained(name: str, lfs: Any, plan: PushPlan, fetched: Callable[[str], Path]) -> bool:
+    """Return whether the store has all counterparts that a file there holds or indexes."""
+    ours = plan.files.get(name)
+    if ours is None or not name.endswith(INDEX):
+        return ours is not None
+    if lfs is not None and lfs.sha256 == hashlib.sha256(ours.read_bytes()).hexdigest():
+        return True
+    return _counterparts(fetched(name)) <= _counterparts(ours)
+
+
+def _counterparts(index: Path) -> set[tuple[Any, ...]]:
+    records = Index.open(index, whole=True).records()
+    return {(*record[:-1], record.location.check) for record in records if not record.failed}
 
 
 def _refuse_other_recipe(plan: PushPlan, there: Path) -> None:

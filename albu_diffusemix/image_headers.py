@@ -96,6 +96,8 @@ def orientation(data: bytes) -> int:
     """Return the orientation that the EXIF data of a JPEG, PNG, TIFF or WebP asks for, from 1 to 8; 1 is upright."""
     if is_tiff(data):
         return _value(tiff_fields(data), ORIENTATION) or 1
+    if b"II*\0" not in data and b"MM\0*" not in data:  # as in most files, and far faster than the expression
+        return 1
     for found in re.finditer(rb"(?:eXIf|EXIF....(?:Exif\0\0)?|Exif\0\0)(?=II\*\0|MM\0\*)", data, re.DOTALL):
         return _value(tiff_fields(data[found.end() :]), ORIENTATION) or 1
     return 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.image_decoding import decode_image
 from albu_diffusemix.image_headers import declared_size
-from albu_diffusemix.regular_files import open_regular
+from albu_diffusemix.regular_files import read_regular
 
 __all__ = ["IMAGE_SUFFIXES", "MOST_PIXELS", "check_ending", "find_images", "read_encoded", "read_image", "write_image"]
 
@@ -79,7 +79,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image file as people see it: turned upright where EXIF says so, without transparency.
 
     Args:
@@ -95,8 +95,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     """
     try:
-        with open_regular(path) as file:
-            data = file.read()
+        data = read_regular(path)
     except MemoryError as error:
         raise _too_large(str(path)) from error
     return read_encoded(data, str(path))

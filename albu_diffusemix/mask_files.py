@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from albu_diffusemix.regular_files import open_regular
+from albu_diffusemix.regular_files import read_regular
 
 __all__ = ["encode_mask", "read_mask"]
 
@@ -23,8 +23,7 @@ def read_mask(path: Path) -> NDArray[Any]:
         ValueError: It is not an image that OpenCV can read.
 
     """
-    with open_regular(path) as file:
-        data = file.read()
+    data = read_regular(path)
     has_palette = data.startswith(_PNG) and data[_COLOR_TYPE : _COLOR_TYPE + 1] == bytes((_PALETTE,))
     grey = _without_palette(data) if has_palette else data
     mask = cv2.imdecode(np.frombuffer(grey, np.uint8), cv2.IMREAD_UNCHANGED) if data else None

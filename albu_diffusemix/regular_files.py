@@ -1,12 +1,13 @@
 """Files from outside are opened only where they are regular: a FIFO would make its reader wait for ever."""
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular", "read_text"]
+__all__ = ["open_regular", "read_regular", "read_text"]
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -31,15 +32,16 @@ def open_regular(path: Path) -> BinaryIO:
         ValueError: The path has a character that no path has.
 
     """
-    _refuse_other_kinds(path, path.stat().st_mode)  # first of all, since to open a device can have effects
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    file = os.fdopen(handle, "rb")
-    try:
-        _refuse_other_kinds(path, os.fstat(handle).st_mode)  # again, since another may stand there by now
-    except OSError:
-        file.close()
-        raise
-    return file
+    return os.fdopen(_opened(path), "rb")
+
+
+def read_regular(path: str | Path) -> bytes:
+    """Return the bytes of a regular file; raises as `open_regular`.
+
+    Images are read by this: a buffered file and a `Path` cost some 30 us, a tenth of decoding 256 x 256 pixels.
+    """
+    with io.FileIO(_opened(path)) as file:
+        return file.readall()
 
 
 def read_text(path: Path) -> str:
@@ -56,16 +58,26 @@ def read_text(path: Path) -> str:
         ValueError: It is not UTF-8, or does not fit in memory.
 
     """
-    with open_regular(path) as file:
-        try:
-            return file.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{str(path)!r} is not UTF-8: write it again in that encoding") from error
-        except MemoryError as error:
-            raise ValueError(f"{str(path)!r} does not fit in memory: give a smaller file") from error
+    try:
+        return read_regular(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(path)!r} is not UTF-8: write it again in that encoding") from error
+    except MemoryError as error:
+        raise ValueError(f"{str(path)!r} does not fit in memory: give a smaller file") from error
 
 
-def _refuse_other_kinds(path: Path, mode: int) -> None:
+def _opened(path: str | Path) -> int:
+    _refuse_other_kinds(path, os.stat(path).st_mode)  # noqa: PTH116  first, since to open a device can have effects
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _refuse_other_kinds(path, os.fstat(handle).st_mode)  # again, since another may stand there by now
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_other_kinds(path: str | Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")

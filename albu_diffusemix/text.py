@@ -49,7 +49,8 @@ def printable(text: object) -> str:
 
 def in_one_line(message: object) -> str:
     """Return a message without its line breaks and repeated spaces, such as that of an error of a library."""
-    return " ".join(str(message).split())
+    text = f"there is no {message}" if isinstance(message, KeyError) else str(message)  # whose text is the key alone
+    return " ".join(text.split())
 
 
 def unknown(what: str, name: object, known: Collection[str]) -> str:

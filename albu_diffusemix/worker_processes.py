@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-__all__ = ["map_in_order"]
+__all__ = ["follow_parent", "map_in_order"]
 
 Task = TypeVar("Task")
 Made = TypeVar("Made")
@@ -53,13 +53,18 @@ def map_in_order(
         raise ValueError("a worker died, perhaps for want of memory: run again, with fewer --workers") from error
 
 
+def follow_parent() -> None:
+    """Let this worker process end with the one that hands out the work, even where that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands it out
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
 _started: list[Callable[[Any], Any]] = []
 """What works on a task, in a worker process."""
 
 
 def _start_worker(start: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     cv2.setNumThreads(1)
     _started[:] = [start(*arguments)]
 

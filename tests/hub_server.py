@@ -153,7 +153,9 @@ class Handler(BaseHTTPRequestHandler):
     def _info(self, name, revision=None):
         repository, commit = self._find(name, revision)
         if repository:
-            listed = [{"rfilename": path} for path in repository.commits[commit]]
+            files = repository.commits[commit].items()
+            asked = "blobs=" in urlsplit(self.path).query
+            listed = [{"rfilename": path, **(_facts(path, data) if asked else {})} for path, data in files]
             self._json({"id": name, "sha": commit, "private": repository.private, "siblings": listed})
 
     def _preupload(self, name, revision):
@@ -263,7 +265,8 @@ ROUTES = {
 
 
 def _facts(path, data):
-    lfs = {"lfs": {"oid": _sha256(data), "size": len(data), "pointerSize": 130}}
+    digest = _sha256(data)
+    lfs = {"lfs": {"oid": digest, "sha256": digest, "size": len(data), "pointerSize": 130}}
     return {"size": len(data), "oid": _git_hash(data), **(lfs if path.endswith((".tar", ".idx")) else {})}
 
 

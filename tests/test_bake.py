@@ -1,6 +1,7 @@
 """Baked sets, as the readers see them that people use, and what makes them the same every time."""
 
 import gc
+import io
 import json
 import os
 import re
@@ -298,6 +299,27 @@ def test_an_image_that_is_lost_or_empty_after_a_power_loss_is_made_again(baked, 
     assert contents(out) == whole
 
 
+def test_a_tar_that_is_lost_or_lacks_images_is_made_again(baked, sets, monkeypatch):
+    monkeypatch.setattr(plan, "_IN_TAR", 5)
+    out = baked("webdataset")
+    whole = contents(out)
+    for number, damage in enumerate([Path.unlink, lambda tar: tar.write_bytes(tar.read_bytes()[:2048])]):
+        damage(out / f"baked-{number:06d}.tar")
+        assert bake(*sets["webdataset"][:1], out, *sets["webdataset"][1:]) == 0
+        assert contents(out) == whole
+
+
+def test_files_are_whole_where_the_disk_takes_them_in_parts(baked, sets, tmp_path, monkeypatch):
+    class SlowFile(io.FileIO):
+        def write(self, data):
+            return super().write(data[:1000])
+
+    out = baked("yolo")
+    monkeypatch.setattr(io, "FileIO", SlowFile)
+    assert bake(sets["yolo"][0], tmp_path / "other") == 0
+    assert contents(out) == contents(tmp_path / "other")
+
+
 def test_kill_9_leaves_what_another_run_completes(sets, tmp_path):
     pipeline = save(A.Compose([DiffuseMix(p=1)]), tmp_path / "pipeline.yaml")
     words = ["bake", str(sets["folder"][0]), "--pipeline", str(pipeline), "--per-image", "12", "-o"]
@@ -426,6 +448,14 @@ def test_a_folder_that_holds_something_else_is_refused(sets, tmp_path, capsys):
     (tmp_path / "out/mine.txt").write_text("mine")
     assert "holds something else than a baked set" in refused(capsys, sets["folder"][0], tmp_path / "out")
     assert contents(tmp_path / "out") == {"mine.txt": b"mine"}
+
+
+def test_an_output_among_the_sources_is_refused_but_beside_the_images_of_yolo_it_is_not(tmp_path, capsys):
+    make_folder(tmp_path / "data")
+    line = refused(capsys, tmp_path / "data", tmp_path / "data/baked")
+    assert "data/baked' lies in " in line
+    assert not (tmp_path / "data/baked").exists()
+    assert bake(make_yolo(tmp_path / "set").parent, tmp_path / "set/baked") == 0
 
 
 def test_other_parameters_are_refused_with_the_difference(baked, sets, capsys):

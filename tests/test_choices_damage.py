@@ -39,6 +39,18 @@ def test_of_a_file_that_is_cut_anywhere_all_whole_lines_count(path):
         assert rejected(path) == set(range(whole[:length].count(b"\n")))
 
 
+def test_verdicts_that_a_file_lost_since_they_were_compiled_are_said(path):
+    reject(path, 0, 1)
+    Store.open(path).merge()
+    whole = choices_file(path).read_bytes()
+    choices_file(path).write_bytes(whole[:-100])
+    [problem] = Store.open(path).verify()
+    assert problem.file == f"choices/{choices_file(path).name}"
+    assert problem.what == "100 bytes of it are gone: put back a copy"
+    choices_file(path).write_bytes(whole)
+    assert Store.open(path).verify() == []
+
+
 def test_what_follows_a_torn_line_is_read_when_its_writer_ends_it(path):
     reject(path, 0, 1)
     whole = choices_file(path).read_bytes()

@@ -134,7 +134,7 @@ def test_preview_leaves_empty_what_has_no_counterpart_and_what_is_not_a_picture(
     ("content", "message"),
     [
         ("{", "is not a pipeline that A.save wrote as yaml"),
-        ("a: 1", "is not a pipeline that A.save wrote as yaml"),
+        ("a: 1", "is not a pipeline that A.save wrote as yaml: there is no 'transform'"),
         ("__version__: 2.0.8\ntransform: {__class_fullname__: Nowhere, p: 0.5}", "is not a pipeline .*Nowhere"),
         (
             COMPOSE.format("albu_diffusemix.transforms.DiffuseMix, p: 0.5, backend: procedual"),

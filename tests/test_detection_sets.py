@@ -123,8 +123,15 @@ def test_a_coco_set_has_its_boxes_without_crowds_and_empty_ones(coco, tmp_path):
     [
         (lambda fields: fields.pop("images"), "has no list 'images' as COCO has it"),
         (lambda fields: fields["images"][0].pop("file_name"), "has no list 'images' as COCO has it"),
-        (lambda fields: fields["annotations"][0].update(image_id=5), "annotation 1: there is no 5"),
-        (lambda fields: fields["annotations"][0].update(category_id=5), "annotation 1: there is no 5"),
+        (
+            lambda fields: fields["annotations"][0].update(image_id=5),
+            "annotation 1: image_id 5 is not in",
+        ),
+        (
+            lambda fields: fields["annotations"][0].update(category_id=5),
+            "annotation 1: category_id 5 is not in",
+        ),
+        (lambda fields: fields["annotations"][0].pop("bbox"), "annotation 1: there is no 'bbox'"),
         (lambda fields: fields["annotations"][0].update(bbox=[90, 0, 30, 9]), "annotation 1: the box leaves the image"),
         (lambda fields: fields["annotations"][0].update(bbox=[1, 2]), "annotation 1: not enough values"),
         (lambda fields: fields["images"][0].update(file_name="other.jpg"), "1 of 12 images are not in"),

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -337,6 +338,27 @@ def later(bench):
         file.unlink()
 
 
+def of_other_images(bench):
+    """Made with the same parameters from other sources: its part has the same name."""
+    with Store.create(bench.path.with_name("other.dm"), RECIPE).writer() as writer:
+        put(writer, 40)
+    assert push(bench.path.with_name("other.dm")) == 0
+
+
+def grown_elsewhere(bench):
+    """A copy that has grown, while this one has grown by something else, into a part of the same name."""
+    shutil.copytree(bench.path, bench.path.with_name("other.dm"))
+    for path, number in ((bench.path, 70), (bench.path.with_name("other.dm"), 71)):
+        with Store.create(path, RECIPE).writer() as writer:
+            put(writer, number)
+    assert push(bench.path.with_name("other.dm")) == 0
+
+
+def of_other_images_without_lfs(bench):
+    bench.hub.plain = True
+    of_other_images(bench)
+
+
 BAD_PUSHES = {
     "no license": (nothing, {"license_": []}, "no license is given: add --license"),
     "a sentence as the license": (
@@ -357,7 +379,14 @@ BAD_PUSHES = {
         "made with other parameters (backend: the store has 'procedural', you ask for",
     ),
     "a public data set": (public, {}, "owner/flowers is public already: add --public"),
-    "a later state there": (later, {}, "owner/flowers holds parts/part-00002.idx, which"),
+    "a later state there": (later, {}, "owner/flowers holds in parts/part-00002.idx what"),
+    "another store of the same recipe": (
+        of_other_images,
+        {},
+        "owner/flowers holds in parts/part-00000.idx what {path} does not: it is a later state",
+    ),
+    "the same without LFS": (of_other_images_without_lfs, {}, "owner/flowers holds in parts/part-00000.idx what"),
+    "a copy that grew elsewhere": (grown_elsewhere, {}, "owner/flowers holds in parts/part-00003.idx what"),
 }
 
 
@@ -373,7 +402,7 @@ def test_a_push_that_cannot_be_says_why_in_one_line_and_sends_nothing(bench, cap
     before = state(bench)
     capsys.readouterr()
     assert push(bench.path, **arguments) == 2
-    assert line in ending(capsys.readouterr().err)
+    assert line.replace("{path}", str(bench.path)) in ending(capsys.readouterr().err)
     assert state(bench) == before
 
 

@@ -16,13 +16,15 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 def test_the_commands_and_the_python_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     photograph = read_image(ROOT / "docs/pictures/demo.jpg")
-    commands = re.findall(r"^    albu-diffusemix (.*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
-    assert [main(shlex.split(command)) for command in commands] == [0] * len(commands)
-    assert "4 of 4 images" in capsys.readouterr().out
-
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     names = {"image": photograph, "mask": photograph[..., 0]}
-    exec("\n".join(blocks), names)  # noqa: S102  the README is ours
+    for command, code in re.findall(
+        r"^    albu-diffusemix (.*?)(?:\s+#.*)?$|^```python\n([^`]*)```", README, flags=re.MULTILINE
+    ):
+        if command:
+            assert main(shlex.split(command)) == 0
+        exec(code, names)  # noqa: S102  the README is ours
+    assert "4 of 4 images" in capsys.readouterr().out
+    assert len(list(Path("baked").glob("*.*g"))) == 8
     assert names["augmented"]["image"].shape == (224, 224, 3)
     loaded = A.load("train.yaml", data_format="yaml")
     assert loaded(image=read_image(Path("diffusemix_demo/photographs/coffee.png")))["image"].shape == (224, 224, 3)

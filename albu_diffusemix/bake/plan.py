@@ -107,6 +107,7 @@ def make_plan(options: BakeOptions) -> BakePlan:
     pipeline, selection = load_pipeline(options.pipeline), Selection(options.exclude)
     sources = find_sources(options.data, options.output, options.columns, selection)
     recipe, each = _recipe(options, pipeline, sources), options.per_image + options.keep_originals
+    _refuse_inside(options)
     total, unit = each * len(sources), _IN_TAR if recipe["format"] == "webdataset" else 1
     _refuse_clashes(recipe, sources)
     _refuse_other_output(options.output, recipe)
@@ -180,6 +181,13 @@ def _refuse_clashes(recipe: dict[str, Any], sources: list[SourceFile]) -> None:
 
 def _clash(one: str, other: str, how: str) -> ValueError:
     return ValueError(f"{one!r} and {other!r} {how} would have one name in the baked set: rename one, or --exclude it")
+
+
+def _refuse_inside(options: BakeOptions) -> None:
+    """Raise ValueError where the baked images would be found among the sources, by whoever reads these next."""
+    data, output = Path(options.data), options.output
+    if data.is_dir() and not is_yolo(data) and output.resolve().is_relative_to(data.resolve()):
+        raise ValueError(f"{str(output)!r} lies in {options.data!r}, as a class of it: choose a folder beside it")
 
 
 def _refuse_other_output(output: Path, recipe: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ __all__ = ["BakeSummary", "estimate", "run"]
 
 _MEASURED = 6
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class BakeSummary(NamedTuple):
     """What a run did.
@@ -142,14 +144,22 @@ def _write_files(output: Path, _number: int, samples: Iterable[Sample]) -> list[
     rows = []
     for row, files in samples:
         for name, data in files.items():
-            path = f"{output}/{name}"  # a Path costs a tenth of an image
-            if not os.path.isdir(folder := os.path.dirname(path)):  # noqa: PTH112, PTH120
-                Path(folder).mkdir(parents=True)
-            with open(f"{path}.tmp", "wb") as file:  # noqa: PTH123
-                file.write(data)
+            path = f"{output}/{name}"  # a Path and a buffered file would take longer than to write it
+            with _new_file(f"{path}.tmp") as file:
+                left = data
+                while left:  # a disk that is nearly full takes a part
+                    left = left[file.write(left) :]
             os.replace(f"{path}.tmp", path)  # noqa: PTH105
         rows.append(row)
     return rows
+
+
+def _new_file(path: str) -> io.FileIO:
+    try:
+        return io.FileIO(path, "w")
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True)
+        return io.FileIO(path, "w")
 
 
 def _write_tar(output: Path, number: int, samples: Iterable[Sample]) -> list[dict[str, Any]]:
@@ -165,8 +175,9 @@ def _write_tar(output: Path, number: int, samples: Iterable[Sample]) -> list[dic
                     tar.addfile(member, io.BytesIO(data))
                 rows.append(row)
 
-    write_atomically(output / f"baked-{number:06d}.tar", write)
-    return rows
+    tar = output / f"baked-{number:06d}.tar"
+    write_atomically(tar, write)
+    return [{**row, "bytes": {tar.name: tar.stat().st_size}} for row in rows]
 
 
 def _write_annotations(output: Path, categories: list[tuple[int, str]]) -> None:
@@ -192,7 +203,3 @@ def _write_annotations(output: Path, categories: list[tuple[int, str]]) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

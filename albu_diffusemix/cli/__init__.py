@@ -1,11 +1,13 @@
 """The command line: the only room that prints and exits."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from albu_diffusemix.cli import bake, choices, compare, curate, exchange, generate, hub, onnx, pictures, review, store
-from albu_diffusemix.cli.common import INTERRUPTED, USAGE, complain, one_line
+from albu_diffusemix.cli.common import INTERRUPTED, SOME_FAILED, USAGE, complain, one_line
 from albu_diffusemix.cli.versions import ShowVersions
 from albu_diffusemix.import_paths import leave_out_working_directory
 from albu_diffusemix.text import make_output_printable, printable
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+    except BrokenPipeError:  # such as of `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
     except (OSError, ValueError, MemoryError, RecursionError) as error:
         complain(f"error: {one_line(error)}")
         return USAGE

@@ -86,7 +86,7 @@ def _bake(options: argparse.Namespace) -> int:
 def _describe(plan: BakePlan) -> list[str]:
     tried = f", {plan.failed:,} of them failed (--retry-failed tries them again)" if plan.failed else ""
     return [
-        f"Sources: {len(plan.sources):,}, {plan.each:,} images of each, as {plan.recipe['format']}",
+        f"Sources: {len(plan.sources):,}; images of each: {plan.each:,}; format: {plan.recipe['format']}",
         f"Images: {plan.total:,}, {plan.done:,} done{tried}",
     ]
 

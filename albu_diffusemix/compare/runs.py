@@ -3,8 +3,6 @@
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +14,7 @@ from albu_diffusemix.compare.comparison import Comparison
 from albu_diffusemix.compare.data import refuse_leaks
 from albu_diffusemix.compare.spec import Spec
 from albu_diffusemix.text import parse_json
+from albu_diffusemix.worker_processes import follow_parent
 
 __all__ = ["Results", "Run", "pending", "run_all"]
 
@@ -147,17 +146,8 @@ _opened: list[Comparison] = []
 
 
 def _open(spec: Spec, threads: int) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes the rows
+    follow_parent()
     _opened[:] = [Comparison(spec, threads, checked=True)]
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that writes the rows was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _run(run: Run) -> Row:

@@ -47,11 +47,13 @@ def files_in_coco(data: Path, columns: Columns) -> list[SourceFile]:
         if annotation.get("iscrowd"):
             continue
         try:
+            for field, known in (("image_id", images), ("category_id", names)):
+                if annotation[field] not in known:
+                    raise ValueError(f"{field} {annotation[field]!r} is not in the file's list of them")  # noqa: TRY301
             image = images[annotation["image_id"]]
             boxes[image["id"]] += _box(annotation["bbox"], image, names[annotation["category_id"]])
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            reason = f"there is no {error}" if isinstance(error, KeyError) else in_one_line(error)
-            raise ValueError(f"{str(data)!r}: annotation {annotation.get('id')}: {reason}") from error
+            raise ValueError(f"{str(data)!r}: annotation {annotation.get('id')}: {in_one_line(error)}") from error
     keys = {number: normalise_key(image["file_name"]) for number, image in images.items()}
     missing = [key for key in keys.values() if not (folder / key).is_file()]
     if missing or not keys:

@@ -82,7 +82,7 @@ def _read(source: SourceFile) -> NDArray[np.uint8]:
         return read_encoded(data, f"row {number} of {source.path}")
     if not beside:
         raise ValueError(f"row {number} of {source.path!r} has no image in column {column!r}")
-    return read_image(Path(beside))
+    return read_image(beside)
 
 
 READERS["table"] = _read

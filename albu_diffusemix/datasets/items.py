@@ -118,7 +118,7 @@ class SourceFile(NamedTuple):
         return self._replace(path=path, mask=mask)
 
 
-READERS: dict[str, Callable[[SourceFile], NDArray[np.uint8]]] = {"file": lambda source: read_image(Path(source.path))}
+READERS: dict[str, Callable[[SourceFile], NDArray[np.uint8]]] = {"file": lambda source: read_image(source.path)}
 """What reads the image of a source, by its kind; each module that knows a kind adds its own."""
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from albu_diffusemix.atomic_files import write_atomically
 from albu_diffusemix.keys import hash_key
 from albu_diffusemix.regular_files import open_regular
-from albu_diffusemix.store.choices import REJECT, Verdict, choices_files, read_lines
+from albu_diffusemix.store.choices import CHOICES, REJECT, Verdict, choices_files, read_lines
 from albu_diffusemix.store.files import StoreError, dump_checked, explained, load_checked
 from albu_diffusemix.store.index import Index
 from albu_diffusemix.store.members import Problem
@@ -97,7 +97,9 @@ class Choices:
     def __init__(self, root: Path, *, from_files: bool = False) -> None:
         self._root = root
         sizes = choices_files(root)
-        self._compiled = _NOTHING if from_files or not sizes else _open_compiled(root, sizes)
+        self._compiled = _NOTHING if from_files or not sizes else _open_compiled(root)
+        if any(sizes.get(name, -1) < size for name, size, _ in self._compiled.files):
+            self._compiled = _NOTHING
         self._checks = cast("Any", self._compiled.checks.data)
         self._recent: dict[int, dict[_Image, _Last]] = {}
         self._ends = {name: (size, lines) for name, size, lines in self._compiled.files}
@@ -266,9 +268,17 @@ def verify_choices(root: Path) -> list[Problem]:
 
     """
     verdicts = Choices(root, from_files=True)
+    sizes = choices_files(root)
+    problems = verdicts.problems + [
+        Problem(
+            f"{CHOICES}/{name}", "", f"{size - sizes[name]:,} bytes of its verdicts are gone: put back a copy of it"
+        )
+        for name, size, _ in _open_compiled(root).files
+        if sizes.get(name, size) < size
+    ]
     if Choices(root).equals(verdicts):
-        return verdicts.problems
-    return [*verdicts.problems, Problem(COMPILED, "", "it does not agree with the verdicts")]
+        return problems
+    return [*problems, Problem(COMPILED, "", "it does not agree with the verdicts")]
 
 
 def _image(key: str, variant: str) -> _Image:
@@ -283,8 +293,8 @@ def _hash_variant(variant: str) -> int:
     return int(xxhash.xxh3_64_intdigest(variant.encode()))
 
 
-def _open_compiled(root: Path, sizes: dict[str, int]) -> _Compiled:
-    """Map the compiled verdicts; nothing where they are missing, damaged, or not those of the files that are there."""
+def _open_compiled(root: Path) -> _Compiled:
+    """Map the compiled verdicts; nothing where they are missing or damaged."""
     path = root / COMPILED
     try:
         with open_regular(path) as file:
@@ -292,19 +302,17 @@ def _open_compiled(root: Path, sizes: dict[str, int]) -> _Compiled:
     except (OSError, ValueError):
         return _NOTHING
     try:
-        return _parse(data, str(path), sizes)
+        return _parse(data, str(path))
     except (StoreError, ValueError, TypeError, KeyError):
         return _NOTHING
 
 
-def _parse(data: memoryview, path: str, sizes: dict[str, int]) -> _Compiled:
+def _parse(data: memoryview, path: str) -> _Compiled:
     end = bytes(data[:_LONGEST_HEAD]).index(b"\n") + 1
     head = load_checked(bytes(data[:end]), path)
     if (head["format"], head["version"], head["hash"]) != (_FORMAT, _VERSION, xxhash.xxh3_64_hexdigest(data[end:])):
         raise StoreError(f"{path} is damaged")
     files = [(name, size, lines) for name, size, lines in head["files"]]
-    if any(sizes.get(name, -1) < size for name, size, _ in files):
-        raise StoreError(f"{path} is of files that are gone or shorter")
     checks = np.frombuffer(data, "<u8", head["rows"], end)
     rows = np.frombuffer(data, _ROW, head["rows"], end + checks.nbytes)
     return _Compiled(files, checks, rows, [Problem(*problem) for problem in head["problems"]])
