@@ -46,7 +46,7 @@ def test_verdicts_that_a_file_lost_since_they_were_compiled_are_said(path):
     choices_file(path).write_bytes(whole[:-100])
     [problem] = Store.open(path).verify()
     assert problem.file == f"choices/{choices_file(path).name}"
-    assert problem.what == "100 bytes of it are gone: put back a copy"
+    assert problem.what == "100 bytes of its verdicts are gone: put back a copy of it"
     choices_file(path).write_bytes(whole)
     assert Store.open(path).verify() == []
 

@@ -219,3 +219,13 @@ def test_the_version_names_optional_packages_where_they_are_installed_and_import
 def test_a_sheet_is_as_wide_as_its_columns(tmp_path, folder, pipeline_file):
     preview(folder, "-o", tmp_path / "sheet.png", "--pipeline", pipeline_file)
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 6 * CELL
+
+
+def test_a_reader_that_has_read_enough_ends_a_command_in_silence(folder, tmp_path):
+    code = "import sys; from albu_diffusemix.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "generate", str(folder), "-o", str(tmp_path / "s.dm"), "--dry-run"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running.stdout.close()
+    with running:
+        assert b"roken pipe" not in running.stderr.read()
+    assert running.returncode == 1
