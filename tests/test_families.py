@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -12,7 +13,16 @@ import pytest
 import tiny_editors
 import tiny_models
 import torch
-from diffusion_tools import PHOTOGRAPHS, THIRD_PARTY_WARNINGS, backend_of, images_of, loaded_pipeline, request
+from diffusion_tools import (
+    PHOTOGRAPHS,
+    THIRD_PARTY_WARNINGS,
+    backend_of,
+    drawn_by,
+    images_of,
+    in_batches,
+    loaded_pipeline,
+    request,
+)
 from family_checks import check_purity, check_shapes, quick_backend
 
 from albu_diffusemix.backends import BackendUnavailableError, create_backend
@@ -109,6 +119,7 @@ class Identity:
     """Stands for a pipeline that gives back the image that it is given, in the form in which that came."""
 
     _execution_device = torch.device("cpu")
+    scheduler = SimpleNamespace(config=SimpleNamespace())
 
     def __init__(self, family):
         self.family, self.resolutions = family, []
@@ -214,6 +225,11 @@ def test_what_edits_no_image_is_refused_by_name_at_construction(tmp_path, name, 
         ("klein", {"scheduler": "DDIMScheduler"}, r"does not go with .*: give one of FlowMatchEuler"),
         ("turbo", {"scheduler": "FlowMatchEulerDiscreteScheduler"}, r"FlowMatchEuler.* does not go with"),
         ("cosxl", {"scheduler": "DDIMScheduler"}, r"DDIMScheduler does not go with .*: leave it out"),
+        (
+            "kontext",
+            {"pipeline_kwargs": {"_auto_resize": True}},
+            r"'_auto_resize', which FLUX.1 Kontext needs",
+        ),
         ("klein", {"preset": "fast"}, r"preset 'fast' is not made for .*: give one of 'paper', 'official', or"),
         ("sd3", {"strength": 1.0}, r"the source would be lost: the nearest that work are strength 0.99"),
         ("schnell", {"num_inference_steps": 1}, r"leaves no step.*: the nearest that work are num_inference_steps 2"),
@@ -234,11 +250,27 @@ def test_flow_takes_as_many_steps_as_diffusion_would(steps, strength, noise, tak
     assert taken_strength(steps, strength, "diffusion") == strength
 
 
-def test_the_nearest_values_that_are_named_work():
-    with pytest.raises(ValueError, match=r"num_inference_steps 4 or strength 0.5$"):
-        taken_strength(2, 0.3, "diffusion")
-    assert taken_strength(4, 0.3, "diffusion") == 0.3
-    assert taken_strength(2, 0.5, "diffusion") == 0.5
+@pytest.mark.parametrize("noise", ["flow", "diffusion"])
+@pytest.mark.parametrize(
+    ("steps", "strength", "nearest"),
+    [
+        (2, 0.3, [(4, 0.3), (2, 0.5)]),
+        (1, 0.6, [(2, 0.6)]),
+        (1, 1.0, [(2, 0.5)]),
+        (4, 1.0, [(4, 0.99)]),
+        (2, 0.0001, [(2, 0.5)]),
+        (1000, 0.0001, [(1000, 0.01)]),
+    ],
+)
+def test_the_nearest_values_that_are_named_work(steps, strength, nearest, noise):
+    with pytest.raises(ValueError, match="the nearest that work are ") as caught:
+        taken_strength(steps, strength, noise)
+    named = str(caught.value).partition("the nearest that work are ")[2].split(" or ")
+    found = [dict(re.findall(r"(num_inference_steps|strength) ([\d.]+)", text)) for text in named]
+    found = [(int(one.get("num_inference_steps", steps)), float(one.get("strength", strength))) for one in found]
+    assert found == nearest
+    for pair in found:
+        taken_strength(*pair, noise)
 
 
 class Scripted:
@@ -262,8 +294,12 @@ BLACK, WHITE = np.zeros((8, 8, 3), np.float32), np.ones((8, 8, 3), np.float32)
     [
         ([BLACK, BLACK, BLACK], "came out like its negative: the source is ignored"),
         ([BLACK, WHITE, WHITE], "came out otherwise the second time"),
-        ([BLACK[:4], WHITE, BLACK], r"is square and in RGB, and came back with the shape \(4, 8, 3\)"),
-        ([np.zeros((8, 8, 4)), WHITE, BLACK], r"is square and in RGB, and came back with the shape \(8, 8, 4\)"),
+        ([BLACK * np.nan, WHITE * np.nan, BLACK], "came out as NaN, which is no color: give another dtype"),
+        (
+            [np.zeros((16, 16, 3)), WHITE, BLACK],
+            r"shape \(8, 8, 3\) and came back with \(16, 16, 3\): give a size",
+        ),
+        ([np.zeros((8, 8, 4)), WHITE, BLACK], r"has the shape \(8, 8, 3\) and came back with \(8, 8, 4\)"),
         ([KeyError("x")], r"failed \(KeyError: 'x'\)"),
     ],
 )
@@ -272,6 +308,11 @@ def test_a_probe_tells_why_a_pipeline_cannot_be_used(images, message):
     with pytest.raises(ValueError, match=message):
         check_by_probe(Scripted(*images), plan)
     check_by_probe(Scripted(BLACK, WHITE, BLACK), plan)
+
+
+def test_a_probe_is_longer_than_high_where_images_keep_their_ratio():
+    drawn = [np.full((56, 80, 3), value, np.float32) for value in (0, 1)]
+    check_by_probe(Scripted(*drawn), plan_of(FAMILIES[0], 64, "aspect"))
 
 
 def test_a_network_that_ignores_the_source_is_refused_when_it_is_loaded(tmp_path):
@@ -329,6 +370,50 @@ def test_the_options_of_a_flow_sampler_reach_it(models):
     scheduler = {"name": "FlowMatchEulerDiscreteScheduler", "shift": 5.0, "use_dynamic_shifting": False}
     backend = quick_backend(models("klein"), scheduler=scheduler)
     assert loaded_pipeline(backend).scheduler.config.shift == 5.0
+
+
+def test_a_shift_holds_in_place_of_one_that_follows_from_the_size(models):
+    name = "FlowMatchEulerDiscreteScheduler"
+    given, whole, dynamic = (
+        quick_backend(models("klein"), scheduler={"name": name, "shift": 3.0, **more})
+        for more in ({}, {"use_dynamic_shifting": False}, {"use_dynamic_shifting": True})
+    )
+    np.testing.assert_array_equal(drawn_by(given, [request()]), drawn_by(whole, [request()]))
+    assert np.abs(drawn_by(given, [request()]) - drawn_by(dynamic, [request()])).mean() > 1e-3
+    assert given.fingerprint == whole.fingerprint != dynamic.fingerprint
+
+
+def test_a_sampler_that_draws_for_a_whole_batch_is_given_one_image_at_a_time(models):
+    backend = quick_backend(
+        models("sd3"), scheduler={"name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": True}
+    )
+    wanted = [request(PHOTOGRAPHS[number], seed=number) for number in range(2)]
+    alone = [drawn_by(backend, [one])[0] for one in wanted]
+    np.testing.assert_array_equal(drawn_by(in_batches(backend, 2), wanted), alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sd3", {"shift": "abc"}, r"FlowMatchEulerDiscreteScheduler cannot be made with {.*'shift': 'abc'}: "),
+        ("klein", {"shft": 3.0}, r"FlowMatchEulerDiscreteScheduler has no option 'shft'; it has .*shift"),
+    ],
+)
+def test_options_that_a_sampler_does_not_take_are_one_line(models, name, options, message):
+    backend = quick_backend(models(name), scheduler={"name": "FlowMatchEulerDiscreteScheduler", **options})
+    with pytest.raises(BackendUnavailableError, match=message) as caught:
+        backend.load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"preset": "official"}, {"template": "{prompt}"}])
+def test_a_template_without_the_mark_for_the_image_gets_it(tmp_path, monkeypatch, given):
+    monkeypatch.setattr(call_plan, "find_spec", lambda _: True)
+    model = str(index(tmp_path / "omnigen", "OmniGenPipeline"))
+    backend = create_backend({"name": "diffusers", "model_id": model, **given})
+    assert backend._fill_template("snowy") == "<img><|image_1|></img> snowy"
+    own = create_backend({"name": "diffusers", "model_id": model, "template": "{prompt} to <img><|image_1|></img>"})
+    assert own._fill_template("snowy") == "snowy to <img><|image_1|></img>"
 
 
 @pytest.mark.parametrize(("pipeline", "preset"), FEW_STEPS)

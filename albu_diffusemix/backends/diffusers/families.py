@@ -45,6 +45,7 @@ class Family(NamedTuple):
         dtype: Of its weights on a GPU.
         vae_dtype: Of its autoencoder, where another is needed.
         template: Around each prompt.
+        image_mark: What stands for the image in a prompt, if it has to be named there.
         packages: Needed beside those of all.
         result: The attribute of the call's answer.
         since: The first version of diffusers that has the pipeline.
@@ -71,6 +72,7 @@ class Family(NamedTuple):
     dtype: str = "bfloat16"
     vae_dtype: str | None = None
     template: str = _PLAIN
+    image_mark: str = ""
     packages: tuple[str, ...] = ()
     result: str = "images"
     since: str = "0.34"
@@ -186,7 +188,7 @@ FAMILIES = (
     Family(
         "OmniGen", "OmniGenPipeline", _options("guidance_scale", image_guidance_scale="img_guidance_scale"),
         _steps(50, 2.5, image_guidance_scale=1.6), image="pictures", image_name="input_images",
-        template="<img><|image_1|></img> " + _PLAIN, packages=("torchvision",),
+        image_mark="<img><|image_1|></img>", packages=("torchvision",),
     ),
     Family(
         "Kandinsky 5 image editing", "Kandinsky5I2IPipeline", _options("guidance_scale", "negative_prompt"),
@@ -196,11 +198,14 @@ FAMILIES = (
 """Of rows for one pipeline the first that holds counts; those with no `when` hold always."""
 
 _NOT_EDITORS = {
+    r"Modular": "is put together from blocks, which are not called as other pipelines are",
     r"Video|I2V|T2V|V2V|2V[A-Z]?Pipeline|TI2V|Animate|Animat|VACE|SVD|ChronoEdit|LTX|SkyReels|Cosmos|Helios|PIA|ConsisID"
     r"|SanaWM|I2VGen|World": "makes video",
     r"ControlNet|Control|Adapter": "takes the image for a control map, not for a source to edit",
     r"Inpaint|Fill|DiffEdit|GLIGEN": "wants a mask beside the image",
     r"Upscale|SuperResolution|Refiner": "enlarges or refines images, and does not edit them",
+    r"UnCLIP|Cascade|Versatile|UniDiffuser|Variation|VisualCloze|PaintByExample": "keeps nothing where it is",
+    r"Layered": "takes the image apart into layers",
     r"Prior|Redux|Audio|Music|Gemma": "makes no image",
 }
 
