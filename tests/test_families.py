@@ -26,7 +26,7 @@ from diffusion_tools import (
 from family_checks import check_purity, check_shapes, quick_backend
 
 from albu_diffusemix.backends import BackendUnavailableError, create_backend
-from albu_diffusemix.backends.diffusers import call_plan, checkpoint, loading, memory, stock, versions
+from albu_diffusemix.backends.diffusers import call_plan, checkpoint, loading, memory, pipeline_editor, stock, versions
 from albu_diffusemix.backends.diffusers.call_plan import CallPlan
 from albu_diffusemix.backends.diffusers.families import FAMILIES, find_family
 from albu_diffusemix.backends.diffusers.few_steps import FEW_STEPS
@@ -109,7 +109,8 @@ def test_cosxl_is_loaded_as_what_it_is(backends):
 @ROWS
 def test_every_argument_of_a_row_is_one_of_the_pipelines_call(family):
     taken = inspect.signature(getattr(diffusers, family.pipeline).__call__).parameters
-    sides = {"sides": {"height", "width"}, "area": {"height", "width", "max_area"}}.get(family.sized, set())
+    beside = {"sides": set(), "area": {"max_area"}, "resolution": {"output_resolution"}}
+    sides = {"height", "width", *beside[family.sized]} if family.sized in beside else set()
     assert {family.image_name, *family.options.values(), *family.fixed, *sides} <= set(taken)
     assert set(family.defaults) <= set(family.options)
     assert all(hasattr(diffusers, name) for name in family.from_text)
@@ -166,10 +167,13 @@ def test_a_square_keeps_the_area_within_a_step_of_its_own():
     ]
 
 
+TURBO_21 = {"sample_sigmas": [1.0, 0.98, 0.95, 0.93, 0.9, 0.85, 0.7, 0.41]}
 COSXL = {"scheduler": ["diffusers", "EDMEulerScheduler"]}
 ROW_OF = [
     ("Flux2KleinPipeline", {"is_distilled": True}, {}, "a", "FLUX.2 klein", 4),
     ("Flux2KleinPipeline", {"is_distilled": False}, {}, "a", "FLUX.2 klein base", 50),
+    ("QwenImage21Pipeline", TURBO_21, {}, "a", "Qwen-Image 2.1 Turbo", 8),
+    ("QwenImage21Pipeline", {"sample_sigmas": None}, {}, "a", "Qwen-Image 2.1", 40),
     ("FluxPipeline", {}, {"guidance_embeds": False}, "a", "FLUX.1 schnell", 4),
     ("FluxPipeline", {}, {"guidance_embeds": True}, "a", "FLUX.1 dev", 28),
     ("ZImagePipeline", {}, {}, "Z-Image-Turbo", "Z-Image-Turbo", 9),
@@ -186,8 +190,9 @@ ROW_OF = [
     ("class_name", "facts", "config", "name", "row", "steps"), [row for row in ROW_OF if hasattr(diffusers, row[0])]
 )
 def test_a_row_is_found_by_the_checkpoints_configuration_or_its_name(
-    tmp_path, class_name, facts, config, name, row, steps
+    tmp_path, monkeypatch, class_name, facts, config, name, row, steps
 ):
+    monkeypatch.setattr(call_plan, "find_spec", lambda _: True)
     folder = index(tmp_path / name, class_name, **facts)
     (folder / "transformer").mkdir()
     (folder / "transformer" / "config.json").write_text(json.dumps(config))
@@ -464,6 +469,12 @@ def test_an_autoencoder_in_float32_works_between_parts_in_bfloat16(models):
     assert vae.decode(latents).sample.dtype == torch.float32
 
 
+def test_transparency_shows_white():
+    drawn = torch.tensor([0.2, 0.4, 0.6, 0.5]).reshape(1, 4, 1, 1)
+    [made] = pipeline_editor.to_outputs(drawn, None)
+    np.testing.assert_allclose(made.image, [[[0.6, 0.7, 0.8]]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["offload", "sequential"])
 def test_memory_is_saved_on_a_gpu_alone(models, kind):
     with pytest.raises(ValueError, match=f"memory '{kind}' needs a GPU"):
@@ -489,6 +500,13 @@ def test_a_family_that_needs_torchvision_says_so_at_construction(tmp_path, monke
     monkeypatch.setattr(call_plan, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"needs torchvision, not installed here: pip install torchvision$"):
         create_backend({"name": "diffusers", "model_id": str(index(tmp_path / "qwen", "QwenImageEditPipeline"))})
+
+
+def test_a_preset_with_a_lora_names_the_package_that_reads_it_at_construction(tmp_path, monkeypatch):
+    monkeypatch.setattr(call_plan, "find_spec", lambda name: None if name == "peft" else name)
+    model = str(index(tmp_path / "ip2p", "StableDiffusionInstructPix2PixPipeline"))
+    with pytest.raises(ValueError, match=r"needs peft, not installed here: pip install peft$"):
+        create_backend({"name": "diffusers", "model_id": model, "preset": "lcm"})
 
 
 def test_weights_in_fewer_bits_name_the_package_that_reads_them(tmp_path, monkeypatch):

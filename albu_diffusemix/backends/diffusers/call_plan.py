@@ -67,8 +67,8 @@ def make_plan(settings: Settings, class_name: str, folder: Path | None) -> CallP
     """
     known = find_family(class_name, partial(_fact, settings, folder))
     family = known or _family_by_signature(class_name, settings.model_id)
-    _check_packages(settings, family)
     few = _few_steps(settings, family)
+    _check_packages(settings, family, has_lora=few is not None)
     _check_options(settings, family, is_known=known is not None)
     _check_scheduler(settings, family)
     lora = (settings.lora, settings.lora_scale) if settings.lora else (few.lora, few.lora_scale) if few else None
@@ -109,13 +109,14 @@ def _family_by_signature(class_name: str, model_id: str) -> Family:
     return read_signature(class_name, model_id)
 
 
-def _check_packages(settings: Settings, family: Family) -> None:
+def _check_packages(settings: Settings, family: Family, *, has_lora: bool) -> None:
     if not is_diffusers(family.since):
         raise ValueError(
             f"{family.pipeline} of {settings.model_id!r} needs diffusers {family.since} or newer, here is "
             f"{installed_diffusers()}: pip install -U diffusers"
         )
-    missing = [package for package in family.packages if find_spec(package) is None]
+    needed = (*family.packages, "peft") if has_lora else family.packages
+    missing = [package for package in needed if find_spec(package) is None]
     if missing:
         raise ValueError(
             f"{family.pipeline} of {settings.model_id!r} needs {', '.join(missing)}, not installed here: pip install "

@@ -39,7 +39,7 @@ _LATENT_STRIDE = 8  # pixels that a latent stands for, along a side
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _SET_BY_US = (
     "prompt", "image", "images", "input_images", "generator", "output_type", "return_dict", "height", "width",
-    "max_area", "num_images_per_prompt",
+    "max_area", "output_resolution", "num_images_per_prompt",
 )  # fmt: skip
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 QUANTIZED = ("8bit", "4bit")

@@ -74,8 +74,9 @@ class StockEditor(PipelineEditor):
             return {}
         if self._family.sized == "resolutions":
             self._pipeline.resolutions = [(width, height)]
-        area = {"max_area": height * width} if self._family.sized == "area" else {}
-        return {"height": height, "width": width, **area}
+        area = height * width
+        beside = {"area": {"max_area": area}, "resolution": {"output_resolution": round(area**0.5)}}
+        return {"height": height, "width": width, **beside.get(self._family.sized, {})}
 
     def _encode_prompt(self, prompt: str) -> tuple[torch.Tensor, ...]:
         encoded: tuple[torch.Tensor, ...] = self._pipeline.encode_prompt(
