@@ -28,10 +28,10 @@ define measure
 endef
 export NO_ALBUMENTATIONS_UPDATE = 1
 export ALBUMENTATIONS_NO_TELEMETRY = 1
-# The tests share the cores among themselves.
-test test-x test-x-all test-old test-diffusers-old test-vision: export OMP_NUM_THREADS = 1
+# The tests share the cores among themselves, a file to a process, so that what a file prepares is made once.
+test test-slow test-x test-x-all test-old test-diffusers-old test-vision: export OMP_NUM_THREADS = 1
 
-.PHONY: help demo test test-x test-x-all test-old test-diffusers-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
+.PHONY: help demo test test-slow test-x test-x-all test-old test-diffusers-old campaign test-onnx test-vision test-browser smoke lint format docs bench bench-full plots evidence evidence-full fractals pictures dist clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -40,20 +40,23 @@ help: ## Show this list
 demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs to diffusemix_demo/
 	$(BIN)/albu-diffusemix demo
 
-test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov
+test: $(VENV)/.dev ## Run the tests, apart from the slow ones
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov -m "not slow"
+
+test-slow: $(VENV)/.dev ## Run the tests that wait for whole clusters of Ray and for many kills (not part of .ci/run)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 test-x: $(VENV)-x/.dev ## Run on AlbumentationsX, in an environment of its own, the tests that depend on the host
-	$(VENV)-x/bin/python -m pytest -n auto --dist loadgroup -m "not any_host"
+	$(VENV)-x/bin/python -m pytest -n auto --dist loadfile -m "not any_host"
 
 test-x-all: $(VENV)-x/.dev ## Run all of the tests on AlbumentationsX
-	$(VENV)-x/bin/python -m pytest -n auto --dist loadgroup
+	$(VENV)-x/bin/python -m pytest -n auto --dist loadfile
 
 test-old: $(VENV)-old/.dev ## Run the core's tests on OpenCV 4.10 and NumPy 1.26 (Python 3.10 to 3.12)
-	$(VENV)-old/bin/python -m pytest -n auto --dist loadgroup $$(grep -LE '^ *(from|import) ($(NOT_IN_OLD))\b' tests/test_*.py)
+	$(VENV)-old/bin/python -m pytest -n auto --dist loadfile $$(grep -LE '^ *(from|import) ($(NOT_IN_OLD))\b' tests/test_*.py)
 
 test-diffusers-old: $(VENV)-diffusers-old/.dev ## Test the backend diffusers on diffusers 0.34 and transformers 4.49 (not part of .ci/run)
-	$(VENV)-diffusers-old/bin/python -m pytest -n auto --dist loadgroup -W ignore::UserWarning -W ignore::FutureWarning \
+	$(VENV)-diffusers-old/bin/python -m pytest -n auto --dist loadfile -W ignore::UserWarning -W ignore::FutureWarning \
 		-W ignore::DeprecationWarning tests/test_diffusers*.py tests/test_generate_diffusion.py tests/test_families.py
 
 campaign: $(VENV)/.dev ## Kill runs and break stores for SECONDS=3600, from SEED=0, and print what came of it
@@ -63,7 +66,7 @@ test-onnx: $(VENV)/.dev $(ONNX_ENV)/.ready ## Test the onnx backend in an enviro
 	ONNX_ENV=$(ONNX_ENV) $(BIN)/python -m pytest tests/fresh_onnx.py
 
 test-vision: $(VENV)-vision/.dev ## Test with torchvision and the libraries that want it (some 6 GB, not part of .ci/run)
-	$(VENV)-vision/bin/python -m pytest -n auto --dist loadgroup tests/vision_*.py
+	$(VENV)-vision/bin/python -m pytest -n auto --dist loadfile tests/vision_*.py
 
 test-browser: $(VENV)/.dev $(BROWSER_PINS) ## Test the page of review in Debian's chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python $(INSTALL) --target build/browser --upgrade --requirement $(BROWSER_PINS)

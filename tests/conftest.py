@@ -26,23 +26,27 @@ HOSTS_OWN = {"shape", "cols", "rows"}
 """What the hosts add to a transform's parameters."""
 
 ANY_HOST = {
+    "test_backends",
     "test_batches",
     "test_benchmarks",
     "test_campaign",
-    "test_choose",
     "test_choices",
+    "test_choose",
+    "test_class_files",
     "test_clip_filter",
+    "test_contact_sheet",
     "test_datasets_hugging_face",
     "test_datasets_lists",
     "test_datasets_tars",
     "test_diffusers_errors",
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",
+    "test_doctor",
+    "test_exchange",
     "test_families",
     "test_fractal_assets",
     "test_fractals",
-    "test_raw_stores",
-    "test_review",
+    "test_generate",
     "test_generate_balance",
     "test_generate_beginnings",
     "test_generate_changed",
@@ -60,19 +64,29 @@ ANY_HOST = {
     "test_generate_ray",
     "test_hub",
     "test_image_decoding",
+    "test_images",
     "test_images_api",
     "test_index",
     "test_jpeg",
+    "test_jpeg_errors",
+    "test_keys",
+    "test_loaded_once",
     "test_model_scorers",
     "test_onnx",
+    "test_onnx_benchmark",
     "test_onnx_errors",
     "test_onnx_export",
     "test_onnx_layouts",
     "test_onnx_samplers",
+    "test_packaging",
     "test_procedural",
+    "test_prompts",
     "test_publishing",
     "test_purity",
+    "test_quality",
+    "test_raw_stores",
     "test_ray_cluster",
+    "test_review",
     "test_run_lock",
     "test_scores",
     "test_signals",
@@ -86,20 +100,20 @@ ANY_HOST = {
     "test_store_repair",
     "test_store_steps",
     "test_store_version_1",
+    "test_text",
 }
 """Modules whose tests say the same whichever Albumentations is installed; `make test-x` leaves them out."""
 
-
-COSTLY_SETUP = {"test_benchmarks", "test_packaging", "test_training_stacks"}
-"""Modules with a fixture that takes long: one worker runs all of their tests, so that it is made once."""
+SLOW = {"test_campaign", "test_ray_cluster"}
+"""Modules that wait for whole clusters or for many kills; `make test-slow` runs them, `make test` leaves them out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in ANY_HOST:
             item.add_marker("any_host")
-        if item.path.stem in COSTLY_SETUP:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
 
 
 class Inverting:

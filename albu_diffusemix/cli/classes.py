@@ -16,7 +16,7 @@ __all__ = ["add_class_flags", "class_table", "find_doubts", "read_class_files"]
 _ClassFiles = tuple[tuple[str, ...], Mapping[str, tuple[str, ...]] | None, Mapping[str, str] | None]
 
 
-def add_class_flags(command: argparse.ArgumentParser) -> None:
+def add_class_flags(command: argparse._ActionsContainer) -> None:
     """Add the flags for prompts and numbers by class."""
     command.add_argument(
         "--prompts-by-class",

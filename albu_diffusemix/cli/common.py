@@ -22,6 +22,7 @@ __all__ = [
     "one_line",
     "positive",
     "say",
+    "shard",
     "store_folder",
     "with_bar",
 ]
@@ -48,6 +49,14 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
     return int(text)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Read a share of the work, as argparse's `type`."""
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"must be i/n with i from 0 to n - 1, such as 0/4; got {text!r}")
+    return int(index), int(count)
 
 
 def store_folder(text: str) -> Path:

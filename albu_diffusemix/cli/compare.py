@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from albu_diffusemix.atomic_files import write_atomically
-from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, positive, say
+from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, positive, say, shard
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags
-from albu_diffusemix.cli.generate import shard
 from albu_diffusemix.cli.progress import describe_duration
 from albu_diffusemix.compare.spec import Spec, check_spec, read_spec
 

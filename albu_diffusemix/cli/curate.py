@@ -13,10 +13,10 @@ from albu_diffusemix.cli.common import (
     add_exclude,
     positive,
     say,
+    shard,
     store_folder,
 )
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
-from albu_diffusemix.cli.generate import shard
 from albu_diffusemix.cli.progress import Bar, stoppable
 from albu_diffusemix.curate import (
     SCORERS,

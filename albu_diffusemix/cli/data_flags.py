@@ -16,7 +16,7 @@ DATA = (
 
 def add_data_flags(command: argparse.ArgumentParser) -> None:
     """Add the flags to a command."""
-    flags = command.add_argument_group("where DATA has what is wanted of it")
+    flags = command.add_argument_group("where the parts of DATA are")
     flags.add_argument("--images", metavar="DIR", help="folder of the images that a .csv table or COCO's .json names")
     flags.add_argument("--image-column", metavar="NAME", help="column or array with the images")
     flags.add_argument("--key-column", metavar="NAME", help="column with the keys")

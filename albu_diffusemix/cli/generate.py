@@ -1,52 +1,33 @@
-"""Commands that make stores: generate."""
+"""The command that makes stores: generate."""
 
 import argparse
 import contextlib
-import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from albu_diffusemix.backends import BackendSpec
-from albu_diffusemix.cli.classes import add_class_flags, class_table, find_doubts, read_class_files
-from albu_diffusemix.cli.common import (
-    DONE,
-    INTERRUPTED,
-    SOME_FAILED,
-    add_exclude,
-    complain,
-    positive,
-    say,
-    store_folder,
-)
-from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
+from albu_diffusemix.cli.classes import class_table, find_doubts, read_class_files
+from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, complain, say
+from albu_diffusemix.cli.data_flags import columns_of
+from albu_diffusemix.cli.generate_flags import add_generate_flags
 from albu_diffusemix.cli.progress import Bar, describe_duration, describe_summary, stoppable
 from albu_diffusemix.clip_filter import SimilarityFilter
 from albu_diffusemix.generate import (
-    DRAWS,
-    ENCODINGS,
     GenerateOptions,
     Plan,
-    ResolvedOptions,
     describe_size,
     estimate_cost,
     make_plan,
     memory_size,
     run,
 )
-from albu_diffusemix.image_decoding import check_color, describe_remarks
+from albu_diffusemix.image_decoding import describe_remarks
 from albu_diffusemix.regular_files import read_text
-from albu_diffusemix.text import parse_json
 
 __all__ = ["add_commands"]
 
 
-_COLORS = {"white": "#ffffff", "black": "#000000", "gray": "#808080"}
-_SHOWN = 100  # characters of a long argument
 _RAW_TO_JPEG = 8  # bytes of raw images to those of JPEG
 _MOST_REPLACED = 20  # prompts; with the class in them there may be thousands
-_NEW = ResolvedOptions
-"""Its defaults are those of a new store; with an existing one, what is not given is what that store says."""
 
 
 def add_commands(commands: Any) -> None:
@@ -56,114 +37,7 @@ def add_commands(commands: Any) -> None:
         help="make the counterparts of a data set, into a store",
         epilog="Values in brackets are those of a new store; an existing store knows its own.",
     )
-    generate.add_argument("data", metavar="DATA", help=DATA)
-    add_data_flags(generate)
-    generate.add_argument(
-        "-o",
-        "--output",
-        type=store_folder,
-        required=True,
-        metavar="STORE",
-        help="folder of the store: a new one, or one to continue",
-    )
-    generate.add_argument(
-        "--backend", type=_spec, metavar="NAME_OR_JSON", help="the backend that makes the counterparts (procedural)"
-    )
-    generate.add_argument("--prompt", action="append", help="a prompt; may be given several times (the backend's own)")
-    generate.add_argument("--prompts-file", type=Path, metavar="FILE", help="text file with one prompt on each line")
-    add_class_flags(generate)
-    variants = generate.add_mutually_exclusive_group()
-    variants.add_argument(
-        "--per-image",
-        type=positive,
-        default=1,
-        metavar="M",
-        help="counterparts for each image, each with a random prompt (1)",
-    )
-    variants.add_argument("--all-prompts", action="store_true", help="one counterpart for each image and prompt")
-    generate.add_argument("--size", type=positive, help=f"shorter side of the counterparts in pixels ({_NEW.size})")
-    generate.add_argument(
-        "--encoding",
-        choices=list(ENCODINGS),
-        help="format of the image files: JPEG with one color for four pixels, JPEG with a color for each, raw pixels "
-        f"(eight times the bytes, fastest to train from), PNG or WebP ({_NEW.encoding})",
-    )
-    generate.add_argument(
-        "--shard",
-        type=shard,
-        default=(0, 1),
-        metavar="i/n",
-        help="make only share i of n, counted from 0, such as 0/4",
-    )
-    generate.add_argument(
-        "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray (%(default)s)"
-    )
-    generate.add_argument(
-        "--ray-address", metavar="ADDRESS", help="address of a Ray cluster (Ray is started on this machine)"
-    )
-    generate.add_argument(
-        "--runtime-env", type=_json_object, metavar="JSON", help="what Ray sends to its actors, such as your modules"
-    )
-    generate.add_argument(
-        "--gpus-per-worker",
-        type=_share,
-        metavar="N",
-        help="GPUs of a Ray actor, such as 0.5 (1 if the backend uses one)",
-    )
-    generate.add_argument(
-        "--workers", type=positive, default=1, help="number of processes, or of Ray actors (%(default)s)"
-    )
-    generate.add_argument(
-        "--similarity",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="reject counterparts whose similarity to their source, by CLIP, lies outside (no such filter)",
-    )
-    generate.add_argument("--similarity-model", metavar="ID", help="a CLIP model, from the Hub or a folder")
-    generate.add_argument(
-        "--retry-failed", action="store_true", help="try again what failed before, and files that changed since"
-    )
-    generate.add_argument(
-        "--replace-rejected",
-        action="store_true",
-        help="make the next attempt of each counterpart that is rejected, from another seed",
-    )
-    generate.add_argument(
-        "--changed",
-        action="store_true",
-        help="look at the sources that the store knows, and make again those whose pixels differ by now",
-    )
-    add_exclude(generate)
-    generate.add_argument(
-        "--background",
-        type=_color,
-        metavar="COLOR",
-        help="compose transparent parts of sources over white, black, gray or #rrggbb (their alpha is dropped)",
-    )
-    generate.add_argument("--limit", type=positive, metavar="N", help="stop after N sources (all)")
-    generate.add_argument("--base-seed", type=int, help=f"number that all seeds are derived from ({_NEW.base_seed})")
-    generate.add_argument(
-        "--draw",
-        type=lambda text: text.replace("-", "_"),
-        choices=list(DRAWS),
-        metavar="{" + ",".join(map(_in_dashes, DRAWS)) + "}",
-        help=f"whether a source's prompts may repeat before all were used ({_in_dashes(_NEW.draw)})",
-    )
-    generate.add_argument("--allow-mixed", action="store_true", help="continue a store made with other parameters")
-    generate.add_argument(
-        "--import",
-        action="append",
-        default=[],
-        dest="modules",
-        metavar="MODULE",
-        help="module to import first in each process, such as one that registers a backend",
-    )
-    generate.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print how long it will take and how large the store will be, and make nothing",
-    )
+    add_generate_flags(generate)
     generate.set_defaults(run=_generate)
 
 
@@ -229,50 +103,6 @@ def _similarity(options: argparse.Namespace) -> dict[str, Any] | None:
     model = {"model_id": options.similarity_model} if options.similarity_model else {}
     SimilarityFilter(low, high, **model)
     return {"low": low, "high": high, **model}
-
-
-def _in_dashes(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _spec(text: str) -> BackendSpec:
-    return _json_object(text) if text.lstrip().startswith("{") else text
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    shown = repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
-    try:
-        value = parse_json(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{shown} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"must be a JSON object; got {shown}")
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf or (value > 1 and value % 1):
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, or a whole number; got {text!r}")
-    return value
-
-
-def _color(text: str) -> str:
-    try:
-        return check_color(_COLORS.get(text.lower(), text.lower()))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}, or give one of {', '.join(_COLORS)}") from error
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Read a share of the work, as argparse's `type`."""
-    index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"must be i/n with i from 0 to n - 1, such as 0/4; got {text!r}")
-    return int(index), int(count)
 
 
 def _describe(plan: Plan) -> list[str]:
