@@ -331,6 +331,7 @@ def test_a_network_that_ignores_the_source_is_refused_when_it_is_loaded(tmp_path
         backend_of(tmp_path / "model").load()
 
 
+@pytest.mark.skipif(not is_diffusers("0.37"), reason="it has no Z-Image-Omni")
 def test_a_pipeline_in_no_row_is_used_once_its_probe_went_well_and_refused_with_the_reason_otherwise(tmp_path):
     model = tiny_editors.save_z_image_omni(tmp_path / "model")
     backend = quick_backend(model, dtype="bfloat16")

@@ -53,8 +53,8 @@ def _t5(width=32):
     return transformers.T5EncoderModel(settings)
 
 
-def _qwen3(layers, kind=transformers.Qwen3ForCausalLM):
-    return kind(
+def _qwen3(layers, kind="Qwen3ForCausalLM"):
+    return getattr(transformers, kind)(
         transformers.Qwen3Config(
             intermediate_size=16, hidden_size=16, num_hidden_layers=layers, num_attention_heads=2,
             num_key_value_heads=2, head_dim=8, vocab_size=264, max_position_embeddings=1024,
@@ -211,7 +211,7 @@ def _z_image_parts(**more):
         "transformer": transformer,
         "vae": _autoencoder(16),
         "scheduler": FlowMatchEulerDiscreteScheduler(),
-        "text_encoder": _qwen3(2, transformers.Qwen3Model),
+        "text_encoder": _qwen3(2, "Qwen3Model"),
         "tokenizer": _words(),
     }
 
