@@ -34,7 +34,7 @@ class Network(NamedTuple):
     Attributes:
         families: Names of the rows that use it.
         build: Makes it.
-        inputs: Given the side in pixels, what one pass is called with.
+        inputs: Given the side in pixels, what one pass is called with; None where its passes cannot be counted so.
         encoder: Billions of parameters of its text encoders, and what they are.
         source: Where its configuration stands.
 
@@ -42,7 +42,7 @@ class Network(NamedTuple):
 
     families: tuple[str, ...]
     build: Callable[[], torch.nn.Module]
-    inputs: Callable[[int], dict[str, Any]]
+    inputs: Callable[[int], dict[str, Any]] | None
     encoder: tuple[float, str]
     source: str
 
@@ -87,6 +87,14 @@ def _sd3_inputs(side: int) -> dict[str, Any]:
         "encoder_hidden_states": torch.empty(1, 333, 4096),
         "pooled_projections": torch.empty(1, 2048),
         "timestep": torch.empty(1),
+    }
+
+
+def _z_image_inputs(side: int) -> dict[str, Any]:
+    return {
+        "x": [torch.empty(16, 1, side // 8, side // 8)],
+        "t": torch.empty(1),
+        "cap_feats": [torch.empty(_WORDS, 2560)],
     }
 
 
@@ -208,6 +216,20 @@ NETWORKS = (
         _UNTUNED,
     ),
     Network(
+        ("Z-Image", "Z-Image-Turbo"),
+        diffusers.ZImageTransformer2DModel,
+        _z_image_inputs,
+        (4.0, "Qwen3-4B"),
+        _UNTUNED,
+    ),
+    Network(
+        ("Qwen-Image 2.1", "Qwen-Image 2.1 Turbo"),
+        diffusers.QwenImage21Transformer2DModel,
+        None,
+        (8.8, "Qwen3-VL-8B"),
+        _UNTUNED,
+    ),
+    Network(
         ("LongCat-Image-Edit", "LongCat-Image-Edit-Turbo"),
         lambda: diffusers.LongCatImageTransformer2DModel(num_layers=10, num_single_layers=20),
         lambda _side: {
@@ -236,7 +258,7 @@ def _count(network: Network) -> tuple[float, list[float]]:
         built = network.build()
         parameters = sum(weight.numel() for weight in built.parameters()) / 1e9
         passes = []
-        for side in SIZES:
+        for side in SIZES if network.inputs else ():
             with FlopCounterMode(display=False) as counter:
                 built(**network.inputs(side), return_dict=False)
             passes.append(counter.get_total_flops() / 1e12)
@@ -255,7 +277,7 @@ def rows() -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for family in FAMILIES:
-        values = family.defaults or PRESETS["paper"]._asdict()
+        values = {**family.fixed, **(family.defaults or PRESETS["paper"]._asdict())}
         steps = values["num_inference_steps"]
         taken = int(steps * values["strength"]) if "strength" in values else steps
         passes = taken * _guided(family, values)
@@ -265,10 +287,11 @@ def rows() -> list[str]:
         parameters, each, network = counted[family.name]
         work = [passes * one for one in each]
         gigabytes = 2 * (parameters + network.encoder[0])
+        speeds = [H100 / one for one in work]
         lines.append(
             f"| {family.name} | {parameters:.2f} | {network.encoder[0]:g} ({network.encoder[1]}) | {gigabytes:.1f} "
-            f"| {passes} | {' / '.join(map(_short, work))} "
-            f"| {' / '.join(_short(H100 / one) for one in work)} | {network.source} | not run |"
+            f"| {passes} | {' / '.join(map(_short, work)) or 'unknown'} "
+            f"| {' / '.join(map(_short, speeds)) or 'unknown'} | {network.source} | not run |"
         )
     return lines
 

@@ -52,6 +52,7 @@ class ImagesServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.edit, self.fault = edit, fault
         self.calls: list[Call] = []
+        self.paths: list[str] = []
         self.lock = threading.Lock()
 
     @property
@@ -74,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Reply(status=200 if found else 404, body=json.dumps(known.get(self.path, {})).encode()))
 
     def do_POST(self) -> None:
+        self.server.paths.append(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = {

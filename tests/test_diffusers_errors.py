@@ -85,6 +85,7 @@ def test_a_hub_that_does_not_answer_once_is_not_asked_for_a_file_again_and_again
         ),
         ({"model_id": 3}, r"model_id must be an existing folder .*got 3"),
         ({"pipeline_kwargs": {"prompt": "x"}}, r"pipeline_kwargs holds 'prompt', which the backend sets"),
+        ({"pipeline_kwargs": {"num_images_per_prompt": 2}}, r"'num_images_per_prompt', which the backend sets"),
         ({"pipeline_kwargs": {"strength": 1}}, r"pipeline_kwargs holds 'strength': give it to the backend itself"),
         ({"guidance": 4}, r"has no option 'guidance'; allowed: model_id, .*guidance_scale"),
     ],
@@ -216,6 +217,19 @@ def test_weights_that_do_not_fit_the_configuration_are_an_error_that_names_the_f
     path.write_text(json.dumps({**json.loads(path.read_text()), "block_out_channels": [8, 8]}))
     with pytest.raises(ValueError, match=rf"cannot load StableDiffusionInstructPix2PixPipeline from {copy}"):
         backend_of(copy).generate([request()])
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "steps", "message"),
+    [
+        ("PNDMScheduler", 2, r"PNDMScheduler takes no 2 steps so: .*; give other num_inference_steps, or another sch"),
+        ({"name": "DDIMScheduler", "prediction_type": "foo"}, 2, r"DDIMScheduler takes no 2 steps so: .*given as foo"),
+        ({"name": "DDIMScheduler", "beta_start": "x"}, 2, r"DDIMScheduler cannot be made with \{'beta_start': 'x'\}: "),
+    ],
+)
+def test_a_sampler_that_cannot_work_so_ends_the_run_when_it_is_loaded(model, scheduler, steps, message):
+    with pytest.raises(BackendUnavailableError, match=message):
+        backend_of(model, scheduler=scheduler, num_inference_steps=steps).load()
 
 
 def test_a_pipeline_with_code_of_its_own_is_refused(copy):

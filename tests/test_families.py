@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -12,11 +13,20 @@ import pytest
 import tiny_editors
 import tiny_models
 import torch
-from diffusion_tools import PHOTOGRAPHS, THIRD_PARTY_WARNINGS, backend_of, images_of, loaded_pipeline, request
+from diffusion_tools import (
+    PHOTOGRAPHS,
+    THIRD_PARTY_WARNINGS,
+    backend_of,
+    drawn_by,
+    images_of,
+    in_batches,
+    loaded_pipeline,
+    request,
+)
 from family_checks import check_purity, check_shapes, quick_backend
 
 from albu_diffusemix.backends import BackendUnavailableError, create_backend
-from albu_diffusemix.backends.diffusers import call_plan, checkpoint, loading, memory, stock, versions
+from albu_diffusemix.backends.diffusers import call_plan, checkpoint, loading, memory, pipeline_editor, stock, versions
 from albu_diffusemix.backends.diffusers.call_plan import CallPlan
 from albu_diffusemix.backends.diffusers.families import FAMILIES, find_family
 from albu_diffusemix.backends.diffusers.few_steps import FEW_STEPS
@@ -99,7 +109,8 @@ def test_cosxl_is_loaded_as_what_it_is(backends):
 @ROWS
 def test_every_argument_of_a_row_is_one_of_the_pipelines_call(family):
     taken = inspect.signature(getattr(diffusers, family.pipeline).__call__).parameters
-    sides = {"sides": {"height", "width"}, "area": {"height", "width", "max_area"}}.get(family.sized, set())
+    beside = {"sides": set(), "area": {"max_area"}, "resolution": {"output_resolution"}}
+    sides = {"height", "width", *beside[family.sized]} if family.sized in beside else set()
     assert {family.image_name, *family.options.values(), *family.fixed, *sides} <= set(taken)
     assert set(family.defaults) <= set(family.options)
     assert all(hasattr(diffusers, name) for name in family.from_text)
@@ -109,6 +120,7 @@ class Identity:
     """Stands for a pipeline that gives back the image that it is given, in the form in which that came."""
 
     _execution_device = torch.device("cpu")
+    scheduler = SimpleNamespace(config=SimpleNamespace())
 
     def __init__(self, family):
         self.family, self.resolutions = family, []
@@ -155,10 +167,13 @@ def test_a_square_keeps_the_area_within_a_step_of_its_own():
     ]
 
 
+TURBO_21 = {"sample_sigmas": [1.0, 0.98, 0.95, 0.93, 0.9, 0.85, 0.7, 0.41]}
 COSXL = {"scheduler": ["diffusers", "EDMEulerScheduler"]}
 ROW_OF = [
     ("Flux2KleinPipeline", {"is_distilled": True}, {}, "a", "FLUX.2 klein", 4),
     ("Flux2KleinPipeline", {"is_distilled": False}, {}, "a", "FLUX.2 klein base", 50),
+    ("QwenImage21Pipeline", TURBO_21, {}, "a", "Qwen-Image 2.1 Turbo", 8),
+    ("QwenImage21Pipeline", {"sample_sigmas": None}, {}, "a", "Qwen-Image 2.1", 40),
     ("FluxPipeline", {}, {"guidance_embeds": False}, "a", "FLUX.1 schnell", 4),
     ("FluxPipeline", {}, {"guidance_embeds": True}, "a", "FLUX.1 dev", 28),
     ("ZImagePipeline", {}, {}, "Z-Image-Turbo", "Z-Image-Turbo", 9),
@@ -175,8 +190,9 @@ ROW_OF = [
     ("class_name", "facts", "config", "name", "row", "steps"), [row for row in ROW_OF if hasattr(diffusers, row[0])]
 )
 def test_a_row_is_found_by_the_checkpoints_configuration_or_its_name(
-    tmp_path, class_name, facts, config, name, row, steps
+    tmp_path, monkeypatch, class_name, facts, config, name, row, steps
 ):
+    monkeypatch.setattr(call_plan, "find_spec", lambda _: True)
     folder = index(tmp_path / name, class_name, **facts)
     (folder / "transformer").mkdir()
     (folder / "transformer" / "config.json").write_text(json.dumps(config))
@@ -214,6 +230,11 @@ def test_what_edits_no_image_is_refused_by_name_at_construction(tmp_path, name, 
         ("klein", {"scheduler": "DDIMScheduler"}, r"does not go with .*: give one of FlowMatchEuler"),
         ("turbo", {"scheduler": "FlowMatchEulerDiscreteScheduler"}, r"FlowMatchEuler.* does not go with"),
         ("cosxl", {"scheduler": "DDIMScheduler"}, r"DDIMScheduler does not go with .*: leave it out"),
+        (
+            "kontext",
+            {"pipeline_kwargs": {"_auto_resize": True}},
+            r"'_auto_resize', which FLUX.1 Kontext needs",
+        ),
         ("klein", {"preset": "fast"}, r"preset 'fast' is not made for .*: give one of 'paper', 'official', or"),
         ("sd3", {"strength": 1.0}, r"the source would be lost: the nearest that work are strength 0.99"),
         ("schnell", {"num_inference_steps": 1}, r"leaves no step.*: the nearest that work are num_inference_steps 2"),
@@ -234,11 +255,27 @@ def test_flow_takes_as_many_steps_as_diffusion_would(steps, strength, noise, tak
     assert taken_strength(steps, strength, "diffusion") == strength
 
 
-def test_the_nearest_values_that_are_named_work():
-    with pytest.raises(ValueError, match=r"num_inference_steps 4 or strength 0.5$"):
-        taken_strength(2, 0.3, "diffusion")
-    assert taken_strength(4, 0.3, "diffusion") == 0.3
-    assert taken_strength(2, 0.5, "diffusion") == 0.5
+@pytest.mark.parametrize("noise", ["flow", "diffusion"])
+@pytest.mark.parametrize(
+    ("steps", "strength", "nearest"),
+    [
+        (2, 0.3, [(4, 0.3), (2, 0.5)]),
+        (1, 0.6, [(2, 0.6)]),
+        (1, 1.0, [(2, 0.5)]),
+        (4, 1.0, [(4, 0.99)]),
+        (2, 0.0001, [(2, 0.5)]),
+        (1000, 0.0001, [(1000, 0.01)]),
+    ],
+)
+def test_the_nearest_values_that_are_named_work(steps, strength, nearest, noise):
+    with pytest.raises(ValueError, match="the nearest that work are ") as caught:
+        taken_strength(steps, strength, noise)
+    named = str(caught.value).partition("the nearest that work are ")[2].split(" or ")
+    found = [dict(re.findall(r"(num_inference_steps|strength) ([\d.]+)", text)) for text in named]
+    found = [(int(one.get("num_inference_steps", steps)), float(one.get("strength", strength))) for one in found]
+    assert found == nearest
+    for pair in found:
+        taken_strength(*pair, noise)
 
 
 class Scripted:
@@ -262,8 +299,12 @@ BLACK, WHITE = np.zeros((8, 8, 3), np.float32), np.ones((8, 8, 3), np.float32)
     [
         ([BLACK, BLACK, BLACK], "came out like its negative: the source is ignored"),
         ([BLACK, WHITE, WHITE], "came out otherwise the second time"),
-        ([BLACK[:4], WHITE, BLACK], r"is square and in RGB, and came back with the shape \(4, 8, 3\)"),
-        ([np.zeros((8, 8, 4)), WHITE, BLACK], r"is square and in RGB, and came back with the shape \(8, 8, 4\)"),
+        ([BLACK * np.nan, WHITE * np.nan, BLACK], "came out as NaN, which is no color: give another dtype"),
+        (
+            [np.zeros((16, 16, 3)), WHITE, BLACK],
+            r"shape \(8, 8, 3\) and came back with \(16, 16, 3\): give a size",
+        ),
+        ([np.zeros((8, 8, 4)), WHITE, BLACK], r"has the shape \(8, 8, 3\) and came back with \(8, 8, 4\)"),
         ([KeyError("x")], r"failed \(KeyError: 'x'\)"),
     ],
 )
@@ -272,6 +313,11 @@ def test_a_probe_tells_why_a_pipeline_cannot_be_used(images, message):
     with pytest.raises(ValueError, match=message):
         check_by_probe(Scripted(*images), plan)
     check_by_probe(Scripted(BLACK, WHITE, BLACK), plan)
+
+
+def test_a_probe_is_longer_than_high_where_images_keep_their_ratio():
+    drawn = [np.full((56, 80, 3), value, np.float32) for value in (0, 1)]
+    check_by_probe(Scripted(*drawn), plan_of(FAMILIES[0], 64, "aspect"))
 
 
 def test_a_network_that_ignores_the_source_is_refused_when_it_is_loaded(tmp_path):
@@ -285,6 +331,7 @@ def test_a_network_that_ignores_the_source_is_refused_when_it_is_loaded(tmp_path
         backend_of(tmp_path / "model").load()
 
 
+@pytest.mark.skipif(not is_diffusers("0.37"), reason="it has no Z-Image-Omni")
 def test_a_pipeline_in_no_row_is_used_once_its_probe_went_well_and_refused_with_the_reason_otherwise(tmp_path):
     model = tiny_editors.save_z_image_omni(tmp_path / "model")
     backend = quick_backend(model, dtype="bfloat16")
@@ -329,6 +376,50 @@ def test_the_options_of_a_flow_sampler_reach_it(models):
     scheduler = {"name": "FlowMatchEulerDiscreteScheduler", "shift": 5.0, "use_dynamic_shifting": False}
     backend = quick_backend(models("klein"), scheduler=scheduler)
     assert loaded_pipeline(backend).scheduler.config.shift == 5.0
+
+
+def test_a_shift_holds_in_place_of_one_that_follows_from_the_size(models):
+    name = "FlowMatchEulerDiscreteScheduler"
+    given, whole, dynamic = (
+        quick_backend(models("klein"), scheduler={"name": name, "shift": 3.0, **more})
+        for more in ({}, {"use_dynamic_shifting": False}, {"use_dynamic_shifting": True})
+    )
+    np.testing.assert_array_equal(drawn_by(given, [request()]), drawn_by(whole, [request()]))
+    assert np.abs(drawn_by(given, [request()]) - drawn_by(dynamic, [request()])).mean() > 1e-3
+    assert given.fingerprint == whole.fingerprint != dynamic.fingerprint
+
+
+def test_a_sampler_that_draws_for_a_whole_batch_is_given_one_image_at_a_time(models):
+    backend = quick_backend(
+        models("sd3"), scheduler={"name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": True}
+    )
+    wanted = [request(PHOTOGRAPHS[number], seed=number) for number in range(2)]
+    alone = [drawn_by(backend, [one])[0] for one in wanted]
+    np.testing.assert_array_equal(drawn_by(in_batches(backend, 2), wanted), alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sd3", {"shift": "abc"}, r"FlowMatchEulerDiscreteScheduler cannot be made with {.*'shift': 'abc'}: "),
+        ("klein", {"shft": 3.0}, r"FlowMatchEulerDiscreteScheduler has no option 'shft'; it has .*shift"),
+    ],
+)
+def test_options_that_a_sampler_does_not_take_are_one_line(models, name, options, message):
+    backend = quick_backend(models(name), scheduler={"name": "FlowMatchEulerDiscreteScheduler", **options})
+    with pytest.raises(BackendUnavailableError, match=message) as caught:
+        backend.load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"preset": "official"}, {"template": "{prompt}"}])
+def test_a_template_without_the_mark_for_the_image_gets_it(tmp_path, monkeypatch, given):
+    monkeypatch.setattr(call_plan, "find_spec", lambda _: True)
+    model = str(index(tmp_path / "omnigen", "OmniGenPipeline"))
+    backend = create_backend({"name": "diffusers", "model_id": model, **given})
+    assert backend._fill_template("snowy") == "<img><|image_1|></img> snowy"
+    own = create_backend({"name": "diffusers", "model_id": model, "template": "{prompt} to <img><|image_1|></img>"})
+    assert own._fill_template("snowy") == "snowy to <img><|image_1|></img>"
 
 
 @pytest.mark.parametrize(("pipeline", "preset"), FEW_STEPS)
@@ -379,6 +470,12 @@ def test_an_autoencoder_in_float32_works_between_parts_in_bfloat16(models):
     assert vae.decode(latents).sample.dtype == torch.float32
 
 
+def test_transparency_shows_white():
+    drawn = torch.tensor([0.2, 0.4, 0.6, 0.5]).reshape(1, 4, 1, 1)
+    [made] = pipeline_editor.to_outputs(drawn, None)
+    np.testing.assert_allclose(made.image, [[[0.6, 0.7, 0.8]]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["offload", "sequential"])
 def test_memory_is_saved_on_a_gpu_alone(models, kind):
     with pytest.raises(ValueError, match=f"memory '{kind}' needs a GPU"):
@@ -404,6 +501,13 @@ def test_a_family_that_needs_torchvision_says_so_at_construction(tmp_path, monke
     monkeypatch.setattr(call_plan, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"needs torchvision, not installed here: pip install torchvision$"):
         create_backend({"name": "diffusers", "model_id": str(index(tmp_path / "qwen", "QwenImageEditPipeline"))})
+
+
+def test_a_preset_with_a_lora_names_the_package_that_reads_it_at_construction(tmp_path, monkeypatch):
+    monkeypatch.setattr(call_plan, "find_spec", lambda name: None if name == "peft" else name)
+    model = str(index(tmp_path / "ip2p", "StableDiffusionInstructPix2PixPipeline"))
+    with pytest.raises(ValueError, match=r"needs peft, not installed here: pip install peft$"):
+        create_backend({"name": "diffusers", "model_id": model, "preset": "lcm"})
 
 
 def test_weights_in_fewer_bits_name_the_package_that_reads_them(tmp_path, monkeypatch):

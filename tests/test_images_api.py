@@ -1,6 +1,7 @@
 """The backend images_api against a server on loopback, whole and faulty."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -102,10 +103,11 @@ def test_no_more_calls_run_at_once_than_allowed():
         Reply(status=500, body=b"oops"),
         Reply(status=503, body=b"loading"),
         Reply(np.zeros((SIZE, SIZE, 3), np.uint8), cut=True),
-        Reply(body=b"{}"),
+        Reply(body=b"{"),
         Reply(body=b'{"data": [{"b64_json": "AAAA"}]}'),
+        Reply(body=b"not packed", headers={"Content-Encoding": "gzip"}),
     ],
-    ids=["too many requests", "error", "not ready", "body cut off", "no image", "broken image"],
+    ids=["too many requests", "error", "not ready", "body cut off", "broken JSON", "broken image", "broken packing"],
 )
 def test_a_call_that_fails_for_a_passing_reason_is_made_again(reply):
     with serving() as server:
@@ -131,13 +133,19 @@ def test_pauses_grow_to_a_minute(monkeypatch):
     [
         (Reply(status=422, body=b'{"detail": "prompt is too long"}'), "the server answered 422: prompt is too long"),
         (Reply(status=400, body=b'{"error": {"message": "no"}}'), "the server answered 400: no"),
+        (Reply(status=400, body=b"no " * 2000), "the server answered 400: " + ("no " * 54)[:160]),
         (Reply(status=500, body=b"oops"), "the server: answered 500: oops, 2 times"),
+        (
+            Reply(body=b'{"data": [{"url": "http://x/1.png"}]}'),
+            "the server's answer has no b64_json: {'data': [{'url': 'http://x/1.png'}]}",
+        ),
+        (Reply(body=b"{}"), "the server's answer has no b64_json: {}"),
         (
             Reply(np.zeros((SIZE, 2 * SIZE, 3), np.uint8)),
             "the server gave 64x32 pixels where 32x32 were asked for: give a size that it can draw",
         ),
     ],
-    ids=["refused", "wrong", "error", "other size"],
+    ids=["refused", "wrong", "long", "error", "a link", "nothing", "other size"],
 )
 def test_an_image_that_the_server_refuses_fails_alone_with_the_reason(reply, reason):
     def fault(_number, call):
@@ -145,6 +153,7 @@ def test_an_image_that_the_server_refuses_fails_alone_with_the_reason(reply, rea
 
     with serving(fault=fault) as server:
         made = api(server, retries=1).generate(requests(prompt="sunset"))
+        assert len(server.calls) == PROBES + 3 + (reply.status == 500)  # only what may pass is asked for again
     assert [counterpart.status for counterpart in made] == ["ok", "failed", "ok"]
     assert made[1].reason == reason
 
@@ -183,6 +192,41 @@ def test_a_server_that_is_not_there_is_one_line():
         url = server.url
     with pytest.raises(BackendUnavailableError, match=rf"the server at {url} cannot be reached: .*, 3 times; run"):
         api(url, retries=2).generate(requests())
+
+
+def test_a_server_that_is_gone_half_way_ends_it_in_one_line():
+    def gone(number, _call):
+        if number > PROBES + 1:
+            server.server_close()
+            return Reply(status=503, body=b"going", headers={"Connection": "close"})
+        return None
+
+    with serving(fault=gone) as server:
+        with pytest.raises(
+            BackendUnavailableError, match=r"cannot be reached: .*, 2 times; run the same com"
+        ) as caught:
+            api(server, retries=1, concurrency=1).generate(requests())
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["/", "/studio/", "/studio/v1", "/studio/v1/images/edits"])
+def test_an_address_may_have_a_path_and_end_as_the_interface_does(address):
+    with serving() as server:
+        backend = api(server.url + address)
+        with contextlib.suppress(BackendUnavailableError):
+            backend.generate(requests(1))
+    assert set(server.paths) == {"/studio/v1/images/edits" if "studio" in address else "/v1/images/edits"}
+
+
+@pytest.mark.parametrize(("shape", "sides"), [("square", (32, 32)), ("aspect", (48, 32))])
+def test_with_shape_aspect_the_server_is_asked_for_the_images_own_ratio(shape, sides):
+    with serving() as server:
+        backend = api(server, shape=shape)
+        [made] = backend.generate(requests(1))
+    assert (made.status, made.image.shape) == ("ok", (40, 24, 3))
+    assert server.calls[-1].image.shape[:2] == sides
+    assert server.calls[-1].fields["size"] == f"{sides[1]}x{sides[0]}"
+    assert (backend.fingerprint == api(server).fingerprint) == (shape == "square")
 
 
 def without_seed(call):
@@ -238,6 +282,29 @@ def test_the_key_is_sent_and_never_kept_or_printed(monkeypatch):
         assert backend.fingerprint == api(server).fingerprint
 
 
+@pytest.mark.parametrize("value", ["", " ", "s3\u00e9", "s3\ncret"])
+def test_a_variable_that_holds_no_key_is_refused(monkeypatch, value):
+    monkeypatch.setenv("STUDIO_KEY", value)
+    with pytest.raises(ValueError, match="that is set to a key; got 'STUDIO_KEY'"):
+        api("http://gpu:1", api_key_env="STUDIO_KEY")
+
+
+def test_a_key_is_read_without_the_line_break_of_its_file_and_missed_in_one_line(monkeypatch):
+    monkeypatch.setenv("STUDIO_KEY", "s3cret\n")
+    with serving() as server:
+        backend = api(server, api_key_env="STUDIO_KEY")
+        backend.generate(requests(1))
+        assert server.calls[-1].headers["Authorization"] == "Bearer s3cret"
+        monkeypatch.delenv("STUDIO_KEY")
+        with pytest.raises(BackendUnavailableError, match="the variable STUDIO_KEY of api_key_env holds no key here"):
+            backend.generate(requests(1))
+
+
+def test_the_fingerprint_of_a_square_is_that_of_stores_made_before():
+    options = {"size": 64, "num_inference_steps": 4, "extra": {"true_cfg_scale": 4.0}}
+    assert api("http://a:1", **options).fingerprint == "images_api-1-02a50c90575a5432"
+
+
 def test_where_the_server_is_does_not_change_the_fingerprint_and_what_it_draws_does():
     one = api("http://a:1").fingerprint
     assert api("http://b:2/v1/", concurrency=9, timeout=1, retries=0).fingerprint == one
@@ -257,7 +324,8 @@ def test_the_servers_version_becomes_provenance():
         ({"base_url": "gpu:8091"}, "base_url must be an address such as"),
         ({"base_url": "http://user:key@gpu"}, "with no key in it"),
         ({"model": " "}, "model must be the model's name on the server"),
-        ({"api_key_env": "NOT_SET_HERE"}, "the name of an environment variable that is set; got 'NOT_SET_HERE'"),
+        ({"api_key_env": "NOT_SET_HERE"}, "an environment variable that is set to a key; got 'NOT_SET_HERE'"),
+        ({"shape": "round"}, "shape must be one of 'square', 'aspect'; got 'round'"),
         ({"extra": {"seed": 1}}, "not those that are always sent"),
         ({"extra": {"a": [1]}}, "extra must be a mapping"),
         ({"timeout": 0}, "timeout must be a number of seconds above 0"),

@@ -53,8 +53,8 @@ def _t5(width=32):
     return transformers.T5EncoderModel(settings)
 
 
-def _qwen3(layers, kind=transformers.Qwen3ForCausalLM):
-    return kind(
+def _qwen3(layers, kind="Qwen3ForCausalLM"):
+    return getattr(transformers, kind)(
         transformers.Qwen3Config(
             intermediate_size=16, hidden_size=16, num_hidden_layers=layers, num_attention_heads=2,
             num_key_value_heads=2, head_dim=8, vocab_size=264, max_position_embeddings=1024,
@@ -211,7 +211,7 @@ def _z_image_parts(**more):
         "transformer": transformer,
         "vae": _autoencoder(16),
         "scheduler": FlowMatchEulerDiscreteScheduler(),
-        "text_encoder": _qwen3(2, transformers.Qwen3Model),
+        "text_encoder": _qwen3(2, "Qwen3Model"),
         "tokenizer": _words(),
     }
 
@@ -255,6 +255,41 @@ def save_qwen_edit():
 @_build
 def save_qwen_edit_plus():
     return diffusers.QwenImageEditPlusPipeline(**_qwen_parts(), processor=_processor())
+
+
+@_build
+def save_qwen_image_21():
+    """Its autoencoder reads and draws transparency."""
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+    settings = transformers.Qwen3VLConfig(
+        text_config={
+            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 264, "rope_parameters": rope,
+            "bos_token_id": 256, "eos_token_id": 258,
+        },
+        vision_config={
+            "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16,
+            "num_position_embeddings": 16, "deepstack_visual_indexes": [0],
+        },
+        image_token_id=_IDS["<|image_pad|>"], video_token_id=_IDS["<|video_pad|>"],
+        vision_start_token_id=_IDS["<|vision_start|>"], vision_end_token_id=_IDS["<|vision_end|>"],
+    )  # fmt: skip
+    processor = transformers.Qwen3VLProcessor(
+        image_processor=transformers.Qwen2VLImageProcessorPil(patch_size=16, merge_size=2, min_pixels=1024),
+        tokenizer=_words(), chat_template=_CHAT, video_processor=transformers.Qwen3VLVideoProcessor(),
+    )  # fmt: skip
+    return diffusers.QwenImage21Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), processor=processor,
+        text_encoder=transformers.Qwen3VLForConditionalGeneration(settings).eval(),
+        vae=diffusers.AutoencoderKLQwenImage21(
+            base_dim=8, decoder_base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1, 1], num_res_blocks=1,
+            temperal_downsample=[False, True, True, True], latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+        ),
+        transformer=diffusers.QwenImage21Transformer2DModel(
+            in_channels=4, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
+            context_in_dim=16, axes_dims_rope=(4, 6, 6),
+        ),
+    )  # fmt: skip
 
 
 @_build
@@ -326,6 +361,7 @@ VISION = {
     "qwen_image": save_qwen_image,
     "qwen_edit": save_qwen_edit,
     "qwen_edit_plus": save_qwen_edit_plus,
+    "qwen_image_21": save_qwen_image_21,
     "omnigen": save_omnigen,
     "kandinsky": save_kandinsky,
     "longcat": save_longcat,

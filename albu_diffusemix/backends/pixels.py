@@ -10,7 +10,10 @@ from albu_diffusemix.backends import Counterpart, Request
 from albu_diffusemix.functional import RGB_CHANNELS, Box, crop
 from albu_diffusemix.quality import find_flaw
 
-__all__ = ["check_request", "resize", "to_counterpart"]
+__all__ = ["aspect_sides", "check_request", "resize", "to_counterpart"]
+
+_PARTS_OF_A_SIDE = 8  # sides change by so much of the square's, so that few shapes come of many
+_LONGEST = 8  # so many times as long as wide at most: beyond that models give up, and images are stretched
 
 
 def check_request(request: Request) -> None:
@@ -50,6 +53,24 @@ def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
 def _from_unit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Round [0, 1] to the nearest of 256 levels."""
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def aspect_sides(height: int, width: int, size: int, grid: int, least: int) -> tuple[int, int]:
+    """Return the height and width of a square's area at an image's own ratio.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        size: Side of the square in pixels.
+        grid: Sides are multiples of it, in pixels.
+        least: The shortest side, in pixels.
+
+    """
+    step = max(grid, size // _PARTS_OF_A_SIDE // grid * grid)
+    root = float(min(max(width / height, 1 / _LONGEST), _LONGEST) ** 0.5)
+    shortest = -(-least // step)
+    tall, wide = (max(shortest, round(side / step)) * step for side in (size / root, size * root))
+    return tall, wide
 
 
 def to_counterpart(request: Request, prompt: str, drawn: NDArray[np.float32]) -> Counterpart:

@@ -246,7 +246,7 @@ def _fingerprint(settings: Settings, plan: CallPlan | None) -> str:
         "size": settings.size or (plan.size if plan else None),
         "preset": settings.preset,
         "knobs": settings.call_options,  # keys stay as they are: fingerprints of stores depend on them
-        "scheduler": settings.scheduler,
+        "scheduler": settings.chosen_scheduler,
         "template": settings.or_preset("template"),
         "lora": lora and [lora, settings.lora_scale],
         "safety_checker": settings.safety_checker,

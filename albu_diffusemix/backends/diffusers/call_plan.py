@@ -13,14 +13,13 @@ from albu_diffusemix.backends.diffusers.strength import taken_strength
 from albu_diffusemix.backends.diffusers.versions import installed_diffusers, is_diffusers
 from albu_diffusemix.backends.instruct import checked_guidance
 from albu_diffusemix.backends.model_files import MODEL_INDEX, read_json
+from albu_diffusemix.backends.pixels import aspect_sides
 
 __all__ = ["CallPlan", "make_plan"]
 
 _ANY_FAMILY = ("paper", "official")  # presets that leave all but the template to the family
 _INSTRUCTS = (INSTRUCT, XL_INSTRUCT)
 _BY_NOISE = {"diffusion": SCHEDULERS, "flow": FLOW_SCHEDULERS, "edm": ()}
-_PARTS_OF_A_SIDE = 8  # with shape "aspect": sides change by so much of the square's, so that few shapes come of many
-_LONGEST = 8  # so many times as long as wide at most: beyond that models give up, and images are stretched
 
 
 class CallPlan(NamedTuple):
@@ -51,12 +50,7 @@ class CallPlan(NamedTuple):
         """Return the height and width in pixels at which the model sees an image of this height and width."""
         if self.shape == "square":
             return self.size, self.size
-        grid = self.family.grid
-        step = max(grid, self.size // _PARTS_OF_A_SIDE // grid * grid)
-        root = float(min(max(width / height, 1 / _LONGEST), _LONGEST) ** 0.5)
-        least = -(-self.family.least // step)
-        tall, wide = (max(least, round(side / step)) * step for side in (self.size / root, self.size * root))
-        return tall, wide
+        return aspect_sides(height, width, self.size, self.family.grid, self.family.least)
 
 
 def make_plan(settings: Settings, class_name: str, folder: Path | None) -> CallPlan:
@@ -73,8 +67,8 @@ def make_plan(settings: Settings, class_name: str, folder: Path | None) -> CallP
     """
     known = find_family(class_name, partial(_fact, settings, folder))
     family = known or _family_by_signature(class_name, settings.model_id)
-    _check_packages(settings, family)
     few = _few_steps(settings, family)
+    _check_packages(settings, family, has_lora=few is not None)
     _check_options(settings, family, is_known=known is not None)
     _check_scheduler(settings, family)
     lora = (settings.lora, settings.lora_scale) if settings.lora else (few.lora, few.lora_scale) if few else None
@@ -115,13 +109,14 @@ def _family_by_signature(class_name: str, model_id: str) -> Family:
     return read_signature(class_name, model_id)
 
 
-def _check_packages(settings: Settings, family: Family) -> None:
+def _check_packages(settings: Settings, family: Family, *, has_lora: bool) -> None:
     if not is_diffusers(family.since):
         raise ValueError(
             f"{family.pipeline} of {settings.model_id!r} needs diffusers {family.since} or newer, here is "
             f"{installed_diffusers()}: pip install -U diffusers"
         )
-    missing = [package for package in family.packages if find_spec(package) is None]
+    needed = (*family.packages, "peft") if has_lora else family.packages
+    missing = [package for package in needed if find_spec(package) is None]
     if missing:
         raise ValueError(
             f"{family.pipeline} of {settings.model_id!r} needs {', '.join(missing)}, not installed here: pip install "
@@ -150,6 +145,9 @@ def _check_options(settings: Settings, family: Family, *, is_known: bool) -> Non
     if family.pipeline == INSTRUCT and settings.pipeline_kwargs:
         names = ", ".join(settings.pipeline_kwargs)
         raise ValueError(f"{INSTRUCT} takes nothing by pipeline_kwargs; got {names}")
+    for name in settings.pipeline_kwargs or {}:
+        if name in family.fixed:
+            raise ValueError(f"pipeline_kwargs holds {name!r}, which {family.name} needs as it is: leave it out")
     if not is_known and settings.shape != "square" and family.sized != "sides":
         raise ValueError(f"{family.pipeline} of {settings.model_id!r} is not known to take other shapes than squares")
 
@@ -188,8 +186,10 @@ def _checked_size(settings: Settings, family: Family) -> int:
 
 def _template(settings: Settings, family: Family) -> str:
     if family.pipeline in _INSTRUCTS or settings.preset == "official":
-        return str(settings.or_preset("template"))
-    return settings.template or family.template
+        template = str(settings.or_preset("template"))
+    else:
+        template = settings.template or family.template
+    return template if family.image_mark in template else f"{family.image_mark} {template}"
 
 
 def _arguments(settings: Settings, family: Family, few: FewSteps | None) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _arguments(settings: Settings, family: Family, few: FewSteps | None) -> dict
 
 def _scheduler(settings: Settings, family: Family, few: FewSteps | None) -> str | Mapping[str, Any] | None:
     if settings.scheduler is not None or few is not None:
-        return settings.scheduler or (few.scheduler if few else None)
+        return settings.chosen_scheduler or (few.scheduler if few else None)
     uses_presets = family.pipeline in _INSTRUCTS and family.noise == "diffusion"
     chosen: str | Mapping[str, Any] | None = settings.or_preset("scheduler") if uses_presets else None
     return chosen

@@ -6,6 +6,7 @@ import re
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from albu_diffusemix.backends.model_files import MODEL_INDEX, digest_files, read_json, samples
 
@@ -111,13 +112,19 @@ def _parts(folder: Path, *, safety_checker: bool) -> dict[str, str]:
     """Return the class in each folder that is going to be loaded; a few checkpoints have a part beside the index."""
     index = read_json(folder / MODEL_INDEX)
     left_out = _CHECKER_PARTS if "safety_checker" in index and not safety_checker else ()
-    pairs = {name: value for name, value in index.items() if isinstance(value, list) and name not in left_out}
+    pairs = {name: value for name, value in index.items() if _is_part(value) and name not in left_out}
     has_flat_part = (folder / "config.json").is_file()
     return {
         name: str(class_name)
         for name, (_, class_name) in sorted(pairs.items())
         if class_name is not None and ((folder / name).is_dir() or not has_flat_part)
     }
+
+
+def _is_part(entry: Any) -> bool:
+    """Return whether an entry of the index names a library and a class; other lists are settings of the pipeline."""
+    is_pair = isinstance(entry, list) and len(entry) == len(("library", "class"))
+    return is_pair and all(name is None or isinstance(name, str) for name in entry)
 
 
 def _holds_weights(class_name: str) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from albu_diffusemix.backends.diffusers.pipeline_editor import PipelineEditor, generators, to_outputs, to_unit
 from albu_diffusemix.backends.editing import KEPT_PROMPTS, ModelInput, ModelOutput
 from albu_diffusemix.backends.instruct import Guidance, apply_in_chunks, encode_images, encode_passes
+from albu_diffusemix.text import in_one_line
 
 __all__ = ["InstructEditor"]
 
@@ -35,6 +36,7 @@ class InstructEditor(PipelineEditor):
         negative_prompt: str,
     ) -> None:
         _check_source_is_used(pipeline.unet)
+        _check_sampler(pipeline, num_inference_steps)
         self._pipeline = pipeline
         self._steps = num_inference_steps
         self._guidance = guidance
@@ -101,6 +103,22 @@ class InstructEditor(PipelineEditor):
         images = apply_in_chunks(lambda chunk: vae.decode(chunk, return_dict=False)[0], scaled, len(latents), torch.cat)
         _, flagged = self._pipeline.run_safety_checker(images, images.device, vae.dtype)
         return to_outputs((images * 0.5 + 0.5).clamp(0, 1), flagged)
+
+
+def _check_sampler(pipeline: Any, steps: int) -> None:
+    """Raise ValueError for a sampler that does not take so many steps, or cannot work with its options."""
+    scheduler = pipeline.scheduler
+    latents = torch.zeros(1, 1, 1, 1)
+    options = pipeline.prepare_extra_step_kwargs([torch.Generator("cpu")], 0.0)
+    try:
+        scheduler.set_timesteps(steps)
+        for step in scheduler.timesteps:
+            scheduler.step(scheduler.scale_model_input(latents, step), step, latents, **options)
+    except Exception as error:
+        raise ValueError(
+            f"{type(scheduler).__name__} takes no {steps} steps so: {in_one_line(error)}; give other "
+            "num_inference_steps, or another scheduler"
+        ) from error
 
 
 def _check_source_is_used(unet: Any) -> None:

@@ -28,14 +28,15 @@ class Family(NamedTuple):
         options: What it takes of `CALL_OPTIONS`, with the names in its call.
         defaults: Values of these, by our names; InstructPix2Pix has presets in their place.
         when: Facts that tell this row from others of the same pipeline: "id" is an expression that is searched in the
-            checkpoint's names, others are entries of `model_index.json` or, after a slash, of a part's `config.json`.
+            checkpoint's names, others are entries of `model_index.json` or, after a slash, of a part's `config.json`;
+            `bool` stands for any that is not empty.
         from_text: Pipelines that only take text, whose parts make this one.
         image: What `image` means: a tensor in [0, 1], a picture, or a list of pictures.
         image_name: The argument for it.
         together: What one call may make: one image, several images by lists ("each"), or several prompts of one image.
         keeps_prompts: Whether prompts are encoded apart, once, by `encode_prompt`.
-        sized: What decides the size: the image itself, height and width, with an area beside them, the pipeline's list
-            of resolutions, or nothing that a caller has.
+        sized: What decides the size: the image itself, height and width, with an area or a resolution (its root)
+            beside them, the pipeline's list of resolutions, or nothing that a caller has.
         grid: Sides are multiples of it, in pixels.
         size: Side of the square that the model is made for, in pixels.
         least: The shortest side that it takes, in pixels.
@@ -45,6 +46,7 @@ class Family(NamedTuple):
         dtype: Of its weights on a GPU.
         vae_dtype: Of its autoencoder, where another is needed.
         template: Around each prompt.
+        image_mark: What stands for the image in a prompt, if it has to be named there.
         packages: Needed beside those of all.
         result: The attribute of the call's answer.
         since: The first version of diffusers that has the pipeline.
@@ -61,7 +63,7 @@ class Family(NamedTuple):
     image_name: str = "image"
     together: Literal["one", "each", "prompts"] = "one"
     keeps_prompts: bool = False
-    sized: Literal["image", "sides", "area", "resolutions", "fixed"] = "sides"
+    sized: Literal["image", "sides", "area", "resolution", "resolutions", "fixed"] = "sides"
     grid: int = 16
     size: int = 1024
     least: int = 16
@@ -71,6 +73,7 @@ class Family(NamedTuple):
     dtype: str = "bfloat16"
     vae_dtype: str | None = None
     template: str = _PLAIN
+    image_mark: str = ""
     packages: tuple[str, ...] = ()
     result: str = "images"
     since: str = "0.34"
@@ -82,6 +85,10 @@ def _options(*names: str, **renamed: str) -> dict[str, str]:
 
 def _steps(count: int, guidance: float | None = None, **more: Any) -> dict[str, Any]:
     return {"num_inference_steps": count, **({} if guidance is None else {"guidance_scale": guidance}), **more}
+
+
+def _without_steps(options: Mapping[str, str]) -> dict[str, str]:
+    return {name: taken for name, taken in options.items() if name != "num_inference_steps"}
 
 
 _BY_IMAGE = _options("guidance_scale", "image_guidance_scale", "negative_prompt")
@@ -123,6 +130,10 @@ _KLEIN = Family(
 _QWEN_EDIT = Family(
     "Qwen-Image-Edit", "QwenImageEditPipeline", _TRUE_GUIDANCE, _steps(50, 4.0, negative_prompt=_NO_WORDS),
     vae_dtype="float32", packages=("torchvision",), since="0.35",
+)  # fmt: skip
+_QWEN_21 = _QWEN_EDIT._replace(
+    name="Qwen-Image 2.1", pipeline="QwenImage21Pipeline", sized="resolution", grid=32, vae_dtype=None, since="0.41",
+    defaults=_steps(40, 1.0, negative_prompt=_NO_WORDS),
 )  # fmt: skip
 _LONGCAT = Family(
     "LongCat-Image-Edit", "LongCatImageEditPipeline", _options("guidance_scale", "negative_prompt"), _steps(50, 4.5),
@@ -179,6 +190,11 @@ FAMILIES = (
         name="Qwen-Image-Edit-2509", pipeline="QwenImageEditPlusPipeline", image="pictures", since="0.36",
         defaults=_steps(40, 4.0, negative_prompt=_NO_WORDS),
     ),
+    _QWEN_21._replace(
+        name="Qwen-Image 2.1 Turbo", when={"sample_sigmas": bool}, fixed={"num_inference_steps": 8},
+        options=_without_steps(_TRUE_GUIDANCE), defaults={"guidance_scale": 1.0, "negative_prompt": _NO_WORDS},
+    ),
+    _QWEN_21,
     _LONGCAT._replace(
         name="LongCat-Image-Edit-Turbo", when={"id": r"(?i)longcat-image-edit-turbo"}, defaults=_steps(8, 1.0)
     ),
@@ -186,7 +202,7 @@ FAMILIES = (
     Family(
         "OmniGen", "OmniGenPipeline", _options("guidance_scale", image_guidance_scale="img_guidance_scale"),
         _steps(50, 2.5, image_guidance_scale=1.6), image="pictures", image_name="input_images",
-        template="<img><|image_1|></img> " + _PLAIN, packages=("torchvision",),
+        image_mark="<img><|image_1|></img>", packages=("torchvision",),
     ),
     Family(
         "Kandinsky 5 image editing", "Kandinsky5I2IPipeline", _options("guidance_scale", "negative_prompt"),
@@ -196,11 +212,14 @@ FAMILIES = (
 """Of rows for one pipeline the first that holds counts; those with no `when` hold always."""
 
 _NOT_EDITORS = {
+    r"Modular": "is put together from blocks, which are not called as other pipelines are",
     r"Video|I2V|T2V|V2V|2V[A-Z]?Pipeline|TI2V|Animate|Animat|VACE|SVD|ChronoEdit|LTX|SkyReels|Cosmos|Helios|PIA|ConsisID"
     r"|SanaWM|I2VGen|World": "makes video",
     r"ControlNet|Control|Adapter": "takes the image for a control map, not for a source to edit",
     r"Inpaint|Fill|DiffEdit|GLIGEN": "wants a mask beside the image",
     r"Upscale|SuperResolution|Refiner": "enlarges or refines images, and does not edit them",
+    r"UnCLIP|Cascade|Versatile|UniDiffuser|Variation|VisualCloze|PaintByExample": "keeps nothing where it is",
+    r"Layered": "takes the image apart into layers",
     r"Prior|Redux|Audio|Music|Gemma": "makes no image",
 }
 
@@ -222,8 +241,13 @@ def find_family(class_name: str, fact: Callable[[str], Any]) -> Family | None:
     """
     for family in FAMILIES:
         if class_name in (family.pipeline, *family.from_text) and all(
-            re.search(value, fact(name) or "") if name == "id" else fact(name) == value
-            for name, value in family.when.items()
+            _holds(name, value, fact(name)) for name, value in family.when.items()
         ):
             return family
     return None
+
+
+def _holds(name: str, expected: Any, found: Any) -> bool:
+    if name == "id":
+        return re.search(expected, found or "") is not None
+    return bool(found) if expected is bool else bool(found == expected)

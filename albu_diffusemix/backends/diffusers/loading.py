@@ -122,7 +122,10 @@ def _set_scheduler(pipeline: Any, plan: CallPlan) -> None:
     unknown = [name for name in options if name not in accepted]
     if unknown:
         raise ValueError(f"{scheduler.__name__} has no option {unknown[0]!r}; it has {', '.join(accepted)}")
-    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
+    try:
+        pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
+    except Exception as error:
+        raise ValueError(f"{scheduler.__name__} cannot be made with {options}: {in_one_line(error)}") from error
 
 
 def _add_lora(pipeline: Any, plan: CallPlan, settings: Settings) -> None:

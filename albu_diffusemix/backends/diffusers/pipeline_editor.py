@@ -11,6 +11,9 @@ from albu_diffusemix.backends.editing import Editor, ModelInput, ModelOutput
 __all__ = ["PipelineEditor", "generators", "to_outputs", "to_unit"]
 
 
+_COLORS = 3
+
+
 class PipelineEditor(Editor):
     """An editor on torch."""
 
@@ -33,7 +36,13 @@ def to_unit(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
 
 
 def to_outputs(images: torch.Tensor, flagged: Sequence[bool] | None) -> list[ModelOutput]:
-    """Return what was drawn, (N, 3, H, W) in [0, 1], and what the safety checker said, if there is one."""
+    """Return what was drawn, (N, 3 or 4, H, W) in [0, 1], and what the safety checker said, if there is one.
+
+    A fourth channel is transparency, which shows white.
+    """
+    if images.shape[1] > _COLORS:
+        opacity = images[:, _COLORS:]
+        images = images[:, :_COLORS] * opacity + (1 - opacity)
     arrays = images.permute(0, 2, 3, 1).float().cpu().numpy()
     flags = flagged or [False] * len(arrays)
     return [ModelOutput(array, bool(flag)) for array, flag in zip(arrays, flags, strict=True)]

@@ -9,8 +9,6 @@ from albu_diffusemix.text import in_one_line
 
 __all__ = ["check_by_probe"]
 
-_COLORS = 3
-
 
 def check_by_probe(editor: StockEditor, plan: CallPlan) -> None:
     """Draw a probe image and its negative; for a pipeline that is not in the table, the probe image once more.
@@ -26,24 +24,26 @@ def check_by_probe(editor: StockEditor, plan: CallPlan) -> None:
 
 
 def _fault(editor: StockEditor, plan: CallPlan) -> str:
-    probe = ModelInput(_ramps(plan.size), plan.template.replace("{prompt}", "a painting"), 1)
+    probe = ModelInput(_ramps(*plan.sides(2, 3)), plan.template.replace("{prompt}", "a painting"), 1)
     wanted = [probe, probe._replace(image=255 - probe.image), *([] if plan.is_known else [probe])]
     try:
         first, negative, *again = (editor.edit([one])[0].image for one in wanted)
     except Exception as error:  # noqa: BLE001  whatever a pipeline raises here, it would raise for each image
         return f"failed ({type(error).__name__}: {in_one_line(error)})"
-    if first.shape[0] != first.shape[1] or first.shape[2] != _COLORS:
-        return f"is square and in RGB, and came back with the shape {first.shape}"
+    if first.shape != probe.image.shape:
+        return f"has the shape {probe.image.shape} and came back with {first.shape}: give a size that it keeps"
     if np.array_equal(first, negative, equal_nan=True):
+        if not np.isfinite(first).all():
+            return "came out as NaN, which is no color: give another dtype"
         return "came out like its negative: the source is ignored; take a lower strength, more steps or another model"
     if again and not np.array_equal(first, again[0], equal_nan=True):
         return "came out otherwise the second time, from the same prompt and seed"
     return ""
 
 
-def _ramps(size: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def _ramps(height: int, width: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
     """Return an image that differs from itself under every flip and turn."""
-    ramp = np.linspace(0, 255, size).astype(np.uint8)
-    image = np.empty((size, size, 3), np.uint8)
-    image[..., 0], image[..., 1], image[..., 2] = ramp, ramp[:, None], ramp[::-1] // 2
+    down, right = (np.linspace(0, 255, side).astype(np.uint8) for side in (height, width))
+    image = np.empty((height, width, 3), np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = right, down[:, None], right[::-1] // 2
     return image

@@ -39,7 +39,7 @@ _LATENT_STRIDE = 8  # pixels that a latent stands for, along a side
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _SET_BY_US = (
     "prompt", "image", "images", "input_images", "generator", "output_type", "return_dict", "height", "width",
-    "max_area",
+    "max_area", "output_resolution", "num_images_per_prompt",
 )  # fmt: skip
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 QUANTIZED = ("8bit", "4bit")
@@ -74,6 +74,13 @@ class Settings(EditingSettings):
     def call_options(self) -> dict[str, Any]:
         """The arguments for the pipeline's call that the user gave."""
         return {name: value for name in CALL_OPTIONS if (value := getattr(self, name)) is not None}
+
+    @property
+    def chosen_scheduler(self) -> str | dict[str, Any] | None:
+        """The sampler that the user gave; a `shift` holds in place of one that follows from the size."""
+        if isinstance(self.scheduler, dict) and "shift" in self.scheduler:
+            return {"use_dynamic_shifting": False, **self.scheduler}
+        return self.scheduler
 
     def or_preset(self, name: str) -> Any:
         """Return an option of InstructPix2Pix, or the preset's value where the user gave none."""

@@ -46,12 +46,19 @@ def read_signature(class_name: str, model_id: str) -> Family:
     pipeline = _editor_of(pipeline_of(class_name, model_id))
     taken = call_parameters(pipeline)
     image_name = next((name for name in ("image", "input_images", "images") if name in taken), None)
+    options = {name: name for name in CALL_OPTIONS if name in taken}
+    if "true_cfg_scale" in taken:
+        options.setdefault("guidance_scale", "true_cfg_scale")
+    given = {image_name, "prompt", "self", *options.values()}
+    needed = [name for name, one in taken.items() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    unknown = [name for name in needed if name not in given]
     faults = {
         "makes video": any(name in taken for name in _FRAMES),
         "wants a mask beside the image": "mask_image" in taken,
         "takes the image for a control map, not for a source to edit": any(name in taken for name in _CONTROLS),
         "takes no image to edit": image_name is None,
         "takes no prompt": "prompt" not in taken,
+        f"needs {', '.join(unknown)} in its call": bool(unknown),
     }
     for fault, holds in faults.items():
         if holds:
@@ -59,7 +66,7 @@ def read_signature(class_name: str, model_id: str) -> Family:
     return Family(
         class_name,
         pipeline.__name__,
-        {name: name for name in CALL_OPTIONS if name in taken},
+        options,
         from_text=() if pipeline.__name__ == class_name else (class_name,),
         image="picture" if image_name == "image" else "pictures",
         image_name=str(image_name),

@@ -32,7 +32,8 @@ class StockEditor(PipelineEditor):
         self._arguments = dict(plan.arguments)
         self._negative_prompt = self._arguments.pop("negative_prompt", None)
         self._encode = lru_cache(KEPT_PROMPTS)(self._encode_prompt)
-        self.takes_batches = plan.family.together != "one"
+        draws_for_all = getattr(pipeline.scheduler.config, "stochastic_sampling", False)  # without their generators
+        self.takes_batches = plan.family.together != "one" and not draws_for_all
 
     def group(self, one: ModelInput) -> Any:
         """Return what inputs of one call have in common: the shape, or the whole image."""
@@ -73,8 +74,9 @@ class StockEditor(PipelineEditor):
             return {}
         if self._family.sized == "resolutions":
             self._pipeline.resolutions = [(width, height)]
-        area = {"max_area": height * width} if self._family.sized == "area" else {}
-        return {"height": height, "width": width, **area}
+        area = height * width
+        beside = {"area": {"max_area": area}, "resolution": {"output_resolution": round(area**0.5)}}
+        return {"height": height, "width": width, **beside.get(self._family.sized, {})}
 
     def _encode_prompt(self, prompt: str) -> tuple[torch.Tensor, ...]:
         encoded: tuple[torch.Tensor, ...] = self._pipeline.encode_prompt(

@@ -23,7 +23,7 @@ VERSION = 1
 class ImagesApi:
     """Any editing model behind a server: one GPU serves a team, and this machine needs neither torch nor weights.
 
-    Needs httpx2. Each request is one call of `POST {base_url}/v1/images/edits`: the image as a square PNG, the prompt
+    Needs httpx2. Each request is one call of `POST {base_url}/v1/images/edits`: the image as a PNG, the prompt
     in its template, the seed. Calls that fail for a passing reason are made again after a pause. Before the first image
     the server is asked for four small ones, to see that it uses the seed and the image.
 
@@ -36,6 +36,8 @@ class ImagesApi:
         base_url: Where the server is, such as "http://gpu-server:8091".
         model: The model's name there.
         size: Side in pixels of the square that the model sees. Default: 512.
+        shape: "square", or "aspect": the square's area at the image's own ratio, in steps of at least 16 pixels.
+            Default: "square".
         template: Text around each prompt. Default: "{prompt}".
         num_inference_steps: Default: None, the server's own.
         guidance_scale: Default: None, the server's own.
@@ -48,7 +50,7 @@ class ImagesApi:
         seedless: Whether a server may be used that draws other images at each call. Default: False.
 
     Raises:
-        ValueError: httpx2 is missing, a value is not allowed, or the variable of the key is not set.
+        ValueError: httpx2 is missing, a value is not allowed, or the variable of the key holds none.
 
     Examples:
         >>> from albu_diffusemix import create_backend
@@ -65,6 +67,7 @@ class ImagesApi:
         base_url: str,
         model: str,
         size: int = 512,
+        shape: str = "square",
         template: str = "{prompt}",
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -123,8 +126,8 @@ class ImagesApi:
         return client.describe_server(self._settings)
 
     def _model_input(self, request: Request, prompt: str) -> ModelInput:
-        size = self._settings.size
-        image = np.ascontiguousarray(resize(request.image, size, size))
+        height, width = self._settings.sides(*request.image.shape[:2])
+        image = np.ascontiguousarray(resize(request.image, width, height))
         return ModelInput(image, self._settings.template.replace("{prompt}", prompt), request.seed)
 
     def _edit(self, inputs: Sequence[ModelInput]) -> "list[Any]":

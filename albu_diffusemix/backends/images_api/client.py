@@ -27,7 +27,6 @@ _PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
 _THE_SERVERS = {429, 502, 503, 504}  # says that of itself, whatever the image
 _FOR_ALL = {401: "refuses the key", 403: "refuses the key", 404: "has no such address or model"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds
-_SEEDS = 2**31  # what every server can hold
 _LONGEST_DETAIL = 160
 _ASKED_FOR = 10.0  # seconds that a server may take to describe itself
 
@@ -99,7 +98,7 @@ def _connection(settings: Settings) -> dict[str, Any]:
 
 async def _edit(client: httpx2.AsyncClient, gate: asyncio.Semaphore, settings: Settings, one: ModelInput) -> Answer:
     png = cv2.imencode(".png", cv2.cvtColor(one.image, cv2.COLOR_RGB2BGR))[1].tobytes()
-    fields = settings.fields(one.prompt, one.seed % _SEEDS)
+    fields = settings.fields(one)
     for attempt in itertools.count(1):
         try:
             async with gate:
@@ -126,11 +125,11 @@ async def _call(client: httpx2.AsyncClient, settings: Settings, fields: dict[str
         raise _TroubleError(f"no whole answer in {settings.timeout:g} s") from error
     except httpx2.ConnectError as error:
         raise _TroubleError(f"cannot be reached: {in_one_line(error)}", for_all=True) from error
-    except httpx2.TransportError as error:
+    except httpx2.HTTPError as error:
         raise _TroubleError(f"the answer broke off: {in_one_line(error) or type(error).__name__}") from error
     status = reply.status_code
     if reply.is_success:
-        return _read(reply, settings.size)
+        return _read(reply, fields["size"], settings)
     detail = f"answered {status}: {_detail(reply, settings)}"
     if status in _FOR_ALL:
         hint = _key_hint(settings) if status in (401, 403) else "; check base_url and model"
@@ -140,21 +139,22 @@ async def _call(client: httpx2.AsyncClient, settings: Settings, fields: dict[str
     return f"the server {detail}"
 
 
-def _read(reply: httpx2.Response, size: int) -> Answer:
+def _read(reply: httpx2.Response, size: str, settings: Settings) -> Answer:
     try:
-        entry = reply.json()["data"][0]
-        data = base64.b64decode(entry["b64_json"], validate=True)
-    except (ValueError, LookupError, TypeError) as error:
-        raise _TroubleError("the answer has no image as b64_json") from error
-    try:
-        image = read_encoded(data, "the server's answer")
+        said = reply.json()
     except ValueError as error:
+        raise _TroubleError("the answer is not valid JSON") from error
+    try:
+        text = said["data"][0]["b64_json"]
+    except (LookupError, TypeError):
+        return f"the server's answer has no b64_json: {_detail(reply, settings)}"
+    try:
+        image = read_encoded(base64.b64decode(text, validate=True), "the server's answer")
+    except (ValueError, TypeError) as error:
         raise _TroubleError(in_one_line(error)) from error
-    if image.shape[:2] != (size, size):
-        height, width = image.shape[:2]
-        return (
-            f"the server gave {width}x{height} pixels where {size}x{size} were asked for: give a size that it can draw"
-        )
+    drawn = f"{image.shape[1]}x{image.shape[0]}"
+    if drawn != size:
+        return f"the server gave {drawn} pixels where {size} were asked for: give a size that it can draw"
     return image
 
 

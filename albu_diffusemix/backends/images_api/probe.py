@@ -20,8 +20,8 @@ def check(edit: Callable[[Sequence[ModelInput]], Sequence[NDArray[np.uint8] | st
         BackendUnavailableError: Seed or image are ignored; or none of the four is drawn.
 
     """
-    ramp = np.linspace(0, 255, settings.size).astype(np.uint8)
-    image = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None, :], np.uint8(96)), axis=-1)
+    down, right = (np.linspace(0, 255, side).astype(np.uint8) for side in settings.sides(2, 3))
+    image = np.stack(np.broadcast_arrays(down[:, None], right[None, :], np.uint8(96)), axis=-1)
     prompt = settings.template.replace("{prompt}", PAPER_PROMPTS[0])
     asked = [(image, 1), (image, 1), (image, 2), (255 - image, 1)]
     answers = edit([ModelInput(np.ascontiguousarray(pixels), prompt, seed) for pixels, seed in asked])
