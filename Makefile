@@ -23,7 +23,7 @@ define measure
 	@rm -rf $(1) && mkdir -p $(1)
 	for run in 1 2 3; do \
 		$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet -p no:randomly \
-			$$([ $$run = 1 ] || echo -m not\ once) --benchmark-json $(1)/$$run.json $(2) || exit 1; \
+			-m "$$([ $$run = 1 ] || echo not once)" --benchmark-json $(1)/$$run.json $(2) || exit 1; \
 	done
 	@$(BIN)/python -m benchmarks.report $(1)
 endef
