@@ -45,6 +45,7 @@ ANY_HOST = {
     "test_doctor",
     "test_exchange",
     "test_families",
+    "test_families_resumed",
     "test_fractal_assets",
     "test_fractals",
     "test_generate",
@@ -110,8 +111,8 @@ ANY_HOST = {
 }
 """Modules whose tests say the same whichever Albumentations is installed; `make test-x` leaves them out."""
 
-SLOW = {"test_campaign", "test_ray_cluster"}
-"""Modules that wait for whole clusters or for many kills; `make test-slow` runs them, `make test` leaves them out."""
+SLOW = {"test_campaign", "test_families_resumed", "test_ray_cluster"}
+"""Modules that wait for clusters, kills or models; `make test-slow` runs them, `make test` leaves them out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,12 +1,26 @@
 """What holds for every family, on its tiny checkpoint: the everyday suite and `make test-vision` share it."""
 
+import os
 import pickle
+import signal
 
 import cv2
 import numpy as np
-from diffusion_tools import PHOTOGRAPHS, backend_of, drawn_by, request
+from diffusion_tools import PHOTOGRAPHS, SIDE, backend_of, drawn_by, request
+from job_files import Silent, content, make, make_data
+from store_files import child
+
+from albu_diffusemix.store import Store
 
 QUICK = {"num_inference_steps": 2}
+MORE = {
+    "klein_kv": {"num_inference_steps": 1},
+    "longcat": {"size": 1024, "num_inference_steps": 1},
+    "omnigen": {"num_inference_steps": 1},
+    "turbo": {"strength": 0.5},
+    "z_image": {"guidance_scale": 0.0},
+}
+"""What some families need beside or in place of that."""
 DIFFERENT_SHAPE = cv2.resize(PHOTOGRAPHS[2], (96, 48))
 
 
@@ -31,3 +45,24 @@ def check_shapes(backend, expected):
     assert drawn_by(backend, [request(DIFFERENT_SHAPE)]).shape == (1, *expected, 3)
     [made] = backend.generate([request(DIFFERENT_SHAPE)])
     assert (made.status, made.image.shape) == ("ok", DIFFERENT_SHAPE.shape)
+
+
+class Killing(Silent):
+    """A reporter that ends its process as SIGKILL does, when the first image is written."""
+
+    def outcome(self, _):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def check_resumed(name, model, folder):
+    """Make a store in one run, and the same in a run that is killed after its first image and in one that goes on."""
+    data = make_data(folder / "data", 3)
+    spec = {"name": "diffusers", "model_id": str(model), "size": SIDE, "device": "cpu", "batch_size": 1, **QUICK}
+    given = {"backend": {**spec, **MORE.get(name, {})}, "prompts": ("snowy", "rain")}
+    make(data, folder / "whole.dm", **given)
+    with child(lambda: make(data, folder / "killed.dm", Killing(), **given)) as process:
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    Store.repair(folder / "killed.dm")
+    assert 0 < len(content(folder / "killed.dm")) < len(content(folder / "whole.dm"))
+    make(data, folder / "killed.dm", **given)
+    assert content(folder / "killed.dm") == content(folder / "whole.dm")

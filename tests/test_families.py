@@ -23,7 +23,7 @@ from diffusion_tools import (
     loaded_pipeline,
     request,
 )
-from family_checks import check_purity, check_shapes, quick_backend
+from family_checks import MORE, check_purity, check_shapes, quick_backend
 
 from albu_diffusemix.backends import BackendUnavailableError, create_backend
 from albu_diffusemix.backends.diffusers import call_plan, checkpoint, loading, memory, pipeline_editor, stock, versions
@@ -41,7 +41,6 @@ pytestmark = [pytest.mark.filterwarnings(warning) for warning in THIRD_PARTY_WAR
 HERE = [family for family in FAMILIES if is_diffusers(family.since)]
 ROWS = pytest.mark.parametrize("family", HERE, ids=lambda family: family.name)
 EVERYDAY = pytest.mark.parametrize("name", tiny_editors.EVERYDAY)
-MORE = {"klein_kv": {"num_inference_steps": 1}, "turbo": {"strength": 0.5}, "z_image": {"guidance_scale": 0.0}}
 
 
 @pytest.fixture(scope="module")

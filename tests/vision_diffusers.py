@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_editors
 from diffusion_tools import THIRD_PARTY_WARNINGS, drawn_by, request
-from family_checks import check_purity, check_shapes, quick_backend
+from family_checks import MORE, check_purity, check_resumed, check_shapes, quick_backend
 
 from albu_diffusemix.backends.diffusers.families import FAMILIES, refuse_by_name
 
@@ -20,7 +20,6 @@ pytestmark = [
 ]
 
 ALL = pytest.mark.parametrize("name", tiny_editors.VISION)
-MORE = {"longcat": {"size": 1024, "num_inference_steps": 1}, "omnigen": {"num_inference_steps": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +36,11 @@ def backends(models):
 @ALL
 def test_a_family_draws_the_same_whatever_came_before_beside_or_after(backends, name):
     check_purity(backends(name))
+
+
+@ALL
+def test_a_killed_run_goes_on_to_the_same_images(models, tmp_path, name):
+    check_resumed(name, models(name), tmp_path)
 
 
 @ALL
