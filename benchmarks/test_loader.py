@@ -145,9 +145,10 @@ def test_with_and_without(measuring, tmp_path, kind, workers):
     where = f"{kind}, {workers or 'no'} workers"
     for name in passes:
         measuring.report("Images a second of a loader", name, where, rate(times, name, count), unit="/s")
+    lines = LOADER["one size" if len({image.shape for image in images}) == 1 else "several sizes"]
     for name in passes:
         encoding, _, p = name.partition(", p=")
-        line = LOADER.get(encoding) if p == "0.5" else None
+        line = lines.get(encoding) if p == "0.5" else None
         if name != WITHOUT:
             ratio = times.ratio(WITHOUT, name)
             measuring.report("The same, without DiffuseMix = 1", name, where, ratio, line=line)

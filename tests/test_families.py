@@ -304,7 +304,7 @@ BLACK, WHITE = np.zeros((8, 8, 3), np.float32), np.ones((8, 8, 3), np.float32)
             r"shape \(8, 8, 3\) and came back with \(16, 16, 3\): give a size",
         ),
         ([np.zeros((8, 8, 4)), WHITE, BLACK], r"has the shape \(8, 8, 3\) and came back with \(8, 8, 4\)"),
-        ([KeyError("x")], r"failed \(KeyError: 'x'\)"),
+        ([KeyError("x")], r"failed \(KeyError: there is no 'x'\)"),
     ],
 )
 def test_a_probe_tells_why_a_pipeline_cannot_be_used(images, message):

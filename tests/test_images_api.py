@@ -382,7 +382,8 @@ def test_a_run_in_which_a_server_refuses_everything_makes_no_store(tmp_path, cap
 
 def test_an_interrupt_cancels_the_calls_in_progress():
     code = (
-        "import sys, numpy as np\n"
+        "import signal, sys, numpy as np\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which what runs in the background lacks
         "from albu_diffusemix.backends import Request, create_backend\n"
         "spec = {'name': 'images_api', 'base_url': sys.argv[1], 'model': 'tiny', 'size': 32}\n"
         "create_backend(spec).generate([Request(np.zeros((8, 8, 3), np.uint8), 'sunset', 1)])\n"
