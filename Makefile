@@ -44,7 +44,7 @@ demo: $(VENV)/.demo ## Write a contact sheet of DiffuseMix on real photographs t
 test: $(VENV)/.dev ## Run the tests, apart from the slow ones
 	$(BIN)/python -m pytest -n auto --dist loadfile --cov -m "not slow"
 
-test-slow: $(VENV)/.dev ## Run the tests that wait for whole clusters of Ray and for many kills (not part of .ci/run)
+test-slow: $(VENV)/.dev ## Run the tests that wait for clusters of Ray, kills and models (not part of .ci/run)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 test-x: $(VENV)-x/.dev ## Run on AlbumentationsX, in an environment of its own, the tests that depend on the host

@@ -111,7 +111,7 @@ ANY_HOST = {
 }
 """Modules whose tests say the same whichever Albumentations is installed; `make test-x` leaves them out."""
 
-SLOW = {"test_campaign", "test_families_resumed", "test_ray_cluster"}
+SLOW = {"test_campaign", "test_families_resumed", "test_ray_cluster", "test_store_steps"}
 """Modules that wait for clusters, kills or models; `make test-slow` runs them, `make test` leaves them out."""
 
 

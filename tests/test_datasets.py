@@ -79,6 +79,7 @@ def test_rows_that_were_added_at_the_end_are_made(data_folder, data_store):
     assert {key for key, _ in content(data_store)} == set(ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["webdataset", "torchvision_like"])
 def test_the_ray_engine_makes_the_same_of_relative_paths_and_of_data_sets_in_python(data_folder, data_store, kind):
     data, _, _, _ = FORMATS[kind](data_folder)

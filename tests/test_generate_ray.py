@@ -100,6 +100,7 @@ def test_actors_give_each_class_its_prompts_its_name_and_its_number(data, store)
     assert len(content(store)) == 33
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("callers_ray")
 def test_a_source_that_kills_its_actors_is_a_failure(data, store, whole):
     make_on_ray(data, store, backend={"name": "negative", "die_on": "/013"}, workers=1)
@@ -107,6 +108,7 @@ def test_a_source_that_kills_its_actors_is_a_failure(data, store, whole):
     assert len(content(store)) == len(whole) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("callers_ray")
 def test_a_stop_reaches_the_actors_and_the_next_run_goes_on(data, store, whole):
     class Stopping(Silent):
@@ -135,6 +137,7 @@ def test_ray_leaves_sigterm_to_its_owner(data, store):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.slow
 def test_a_polite_signal_finishes_the_batches_that_the_actors_have_in_progress(data, store, tmp_path):
     process = start(tmp_path, arguments(data, store, "--engine", "ray", delay=0.2))
     wait_for(lambda: bytes_written(store), process)
@@ -307,6 +310,7 @@ def test_a_runtime_env_that_ray_does_not_know_is_one_line(data, store, capsys):
     assert "/nowhere" in said[0]
 
 
+@pytest.mark.slow
 def test_a_head_that_dies_is_one_line_and_a_local_run_makes_the_rest(data, store, whole, folder, tmp_path):
     with pytest.MonkeyPatch.context() as patch, cluster_of(patch, folder, 1) as cluster:
         process = start(

@@ -60,6 +60,7 @@ def test_an_export_has_the_known_layout_and_draws_as_torch(folder, tmp_path, cap
 
 
 # In 32 bits the default exporter is run by `make test-onnx`.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "more", "opset"),
     [("smallest", (), 18), (".", ("--exporter", "torchscript", "--opset", "17"), 17)],
