@@ -15,6 +15,7 @@ __all__ = [
     "parse_json",
     "printable",
     "refuse_unknown",
+    "table_cell",
     "unknown",
 ]
 
@@ -45,6 +46,17 @@ def printable(text: object) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
+
+
+def table_cell(text: object) -> str:
+    """Return text that ends neither its cell nor its table of Markdown, and starts no HTML.
+
+    Examples:
+        >>> table_cell("a | <b>")
+        'a &#124; &lt;b>'
+
+    """
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
 
 
 def in_one_line(message: object) -> str:

@@ -32,9 +32,9 @@ def source_of(number: int) -> Source:
     return Source.of(np.full((2, 3, 3), number % 256, np.uint8) + np.arange(3, dtype=np.uint8) * (number // 256))
 
 
-def put(writer: Writer, number: int, length: int = 900) -> None:
+def put(writer: Writer, number: int, length: int = 900, prompt: str = "snowy") -> None:
     data = picture(number, length)
-    writer.put(key_of(number), VARIANT, data, prompt="snowy", seed=number, source=source_of(number))
+    writer.put(key_of(number), VARIANT, data, prompt=prompt, seed=number, source=source_of(number))
 
 
 def make_store(path: Path, count: int = 6, parts: int = 1) -> Store:

@@ -151,6 +151,13 @@ def test_the_card_names_a_base_model_of_the_hub_and_no_folder(hub, tmp_path, bac
     assert "not diffusion" not in text
 
 
+def test_a_prompt_ends_no_cell_of_the_cards_table(hub, tmp_path):
+    with Store.create(tmp_path / "a.dm", Recipe("procedural", "f00d", ("a | b",))).writer() as writer:
+        put(writer, 1, prompt="a | b")
+    assert push(tmp_path / "a.dm") == 0
+    assert "| a &#124; b | 1 |" in card_of(hub)[1]
+
+
 def test_a_store_exported_for_kaggle_is_pushed_under_the_usual_names(hub, path, tmp_path):
     assert main(["export", str(path), "--to", "kaggle", "-o", str(tmp_path / "out")]) == 0
     assert push(tmp_path / "out") == 0

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from albu_diffusemix.compare.runs import Row, Run
 from albu_diffusemix.compare.spec import Spec
+from albu_diffusemix.text import table_cell
 
 __all__ = ["Difference", "Findings", "paired", "write_report"]
 
@@ -195,9 +196,9 @@ def _table(findings: Findings, metric: str) -> Iterator[str]:
         spread = f"{statistics.stdev(values):.3g}" if len(values) > 1 else ""
         verdict, interval = _told(None if arm == spec.reference else findings.difference(arm, metric), metric)
         last = f" {published.get(arm, '')} |" if beside else ""
-        yield f"| {arm} | {mean} | {spread} | {len(values)} | {interval} | {verdict} |{last}"
+        yield f"| {table_cell(arm)} | {mean} | {spread} | {len(values)} | {interval} | {verdict} |{last}"
     for name in published.keys() - spec.arms.keys():
-        yield f"| {name}, not run here | | | | | | {published[name]} |"
+        yield f"| {table_cell(name)}, not run here | | | | | | {published[name]} |"
 
 
 def _machine(row: Row) -> str:

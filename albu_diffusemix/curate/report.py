@@ -16,7 +16,7 @@ from albu_diffusemix.curate.tables import describe_scores, figures_of, read_tabl
 from albu_diffusemix.store import Store
 from albu_diffusemix.store.choices import REJECT
 from albu_diffusemix.store.readme import SCORES_PICTURE, write_scores
-from albu_diffusemix.text import printable
+from albu_diffusemix.text import printable, table_cell
 
 __all__ = ["write_report"]
 
@@ -53,12 +53,7 @@ def _markdown(table: Any, per: str) -> str:
     heading, *groups, all_of_them = describe_scores(table, per)
     more = [[f"... and {len(groups) - _MOST_ROWS:,} more"]] if len(groups) > _MOST_ROWS else []
     rows = [heading, ["---", *["---:"] * (len(heading) - 1)], *groups[:_MOST_ROWS], *more, all_of_them]
-    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Return text that ends neither its cell nor its table, and starts no HTML."""
-    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    return "\n".join(f"| {' | '.join(map(table_cell, row))} |" for row in rows) + "\n"
 
 
 def _draw(table: Any) -> bytes:

@@ -9,7 +9,7 @@ from albu_diffusemix.store import Recipe, Store
 from albu_diffusemix.store.raw_images import ENCODING as RAW
 from albu_diffusemix.store.readme import VIEWER, readme_page, scores_in
 from albu_diffusemix.store.shared_files import Contents
-from albu_diffusemix.text import printable
+from albu_diffusemix.text import printable, table_cell
 
 __all__ = ["card_page"]
 
@@ -66,7 +66,7 @@ def _columns(contents: Contents) -> list[dict[str, Any]]:
 
 
 def _text(contents: Contents, sources: str | None, *, filters: bool) -> str:
-    rows = "\n".join(f"| {printable(prompt)} | {count:,} |" for prompt, count in contents.prompts.items())
+    rows = "\n".join(f"| {table_cell(prompt)} | {count:,} |" for prompt, count in contents.prompts.items())
     made_from = f"Made from the images of `{printable(sources)}`, which are not in here.\n\n" if sources else ""
     made_by = "Those of the procedural backend are the work of OpenCV filters, not diffusion.\n\n" if filters else ""
     return f"## What is in it\n\n{made_from}{made_by}| prompt | counterparts |\n|---|---:|\n{rows}"
