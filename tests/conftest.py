@@ -39,6 +39,7 @@ ANY_HOST = {
     "test_datasets_hugging_face",
     "test_datasets_lists",
     "test_datasets_tars",
+    "test_diffusers",
     "test_diffusers_errors",
     "test_diffusers_pipelines",
     "test_diffusion_benchmark",
