@@ -6,6 +6,7 @@ import signal
 
 import cv2
 import numpy as np
+import pytest
 from diffusion_tools import PHOTOGRAPHS, SIDE, backend_of, drawn_by, request
 from job_files import Silent, content, make, make_data
 from store_files import child
@@ -59,10 +60,12 @@ def check_resumed(name, model, folder):
     data = make_data(folder / "data", 3)
     spec = {"name": "diffusers", "model_id": str(model), "size": SIDE, "device": "cpu", "batch_size": 1, **QUICK}
     given = {"backend": {**spec, **MORE.get(name, {})}, "prompts": ("snowy", "rain")}
-    make(data, folder / "whole.dm", **given)
-    with child(lambda: make(data, folder / "killed.dm", Killing(), **given)) as process:
-        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
-    Store.repair(folder / "killed.dm")
-    assert 0 < len(content(folder / "killed.dm")) < len(content(folder / "whole.dm"))
-    make(data, folder / "killed.dm", **given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("albu_diffusemix.generate.pipeline.find_flaw", lambda *_: None)  # what tiny models draw is flat
+        make(data, folder / "whole.dm", **given)
+        with child(lambda: make(data, folder / "killed.dm", Killing(), **given)) as process:
+            os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        Store.repair(folder / "killed.dm")
+        assert 0 < len(content(folder / "killed.dm")) < len(content(folder / "whole.dm"))
+        make(data, folder / "killed.dm", **given)
     assert content(folder / "killed.dm") == content(folder / "whole.dm")
