@@ -18,6 +18,8 @@ __all__ = [
     "STORE",
     "USAGE",
     "add_exclude",
+    "add_new_store",
+    "add_shard",
     "complain",
     "one_line",
     "positive",
@@ -41,6 +43,29 @@ def add_exclude(parser: Any) -> None:
         default=[],
         metavar="PATTERN",
         help="leave out keys like this, such as 'masks/*'; may be given several times",
+    )
+
+
+def add_new_store(parser: Any) -> None:
+    """Add `-o STORE` to the parser of a command that makes a store."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=store_folder,
+        required=True,
+        metavar="STORE",
+        help="folder of the store: a new one, or one to continue",
+    )
+
+
+def add_shard(parser: Any, what: str) -> None:
+    """Add `--shard`, with what the command does in a word, to its parser."""
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        default=(0, 1),
+        metavar="i/n",
+        help=f"{what} only share i of n, counted from 0, such as 0/4",
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from albu_diffusemix.atomic_files import write_atomically
-from albu_diffusemix.cli.common import DONE, SOME_FAILED, complain, positive, say, shard
+from albu_diffusemix.cli.common import DONE, SOME_FAILED, add_shard, complain, positive, say
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags
 from albu_diffusemix.cli.progress import describe_duration
 from albu_diffusemix.compare.spec import Spec, check_spec, read_spec
@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
     compare.add_argument("--seeds", type=positive, metavar="N", help="number of seeds (5)")
     compare.add_argument("--workers", type=positive, default=1, help="processes that train on CPU cores (%(default)s)")
     compare.add_argument("--threads", type=positive, default=1, help="threads that each computes with (%(default)s)")
-    compare.add_argument("--shard", type=shard, default=(0, 1), metavar="i/n", help="make only share i of n")
+    add_shard(compare, "make")
     compare.add_argument("--retry-failed", action="store_true", help="make again what failed before")
     compare.add_argument(
         "--dry-run", action="store_true", help="take a few steps of each arm, and tell how long all take"

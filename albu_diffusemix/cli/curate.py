@@ -11,10 +11,10 @@ from albu_diffusemix.cli.common import (
     SOME_FAILED,
     STORE,
     add_exclude,
+    add_shard,
     complain,
     positive,
     say,
-    shard,
     store_folder,
 )
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags, columns_of
@@ -76,13 +76,7 @@ def _add_score(commands: Any) -> None:
         metavar="FILE",
         help="YAML of labels with the classifier's outputs that stand for each",
     )
-    score.add_argument(
-        "--shard",
-        type=shard,
-        default=(0, 1),
-        metavar="i/n",
-        help="score only share i of n, counted from 0, such as 0/4",
-    )
+    add_shard(score, "score")
     add_exclude(score)
     score.set_defaults(run=_score)
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from albu_diffusemix.cli.common import DONE, INTERRUPTED, SOME_FAILED, STORE, add_exclude, say, store_folder
+from albu_diffusemix.cli.common import (
+    DONE,
+    INTERRUPTED,
+    SOME_FAILED,
+    STORE,
+    add_exclude,
+    add_new_store,
+    say,
+)
 from albu_diffusemix.cli.data_flags import add_data_flags, columns_of
 from albu_diffusemix.cli.progress import Bar, describe_summary, stoppable
 from albu_diffusemix.curate import read_scores
@@ -41,14 +49,7 @@ def _add_import(commands: Any) -> None:
     importing.add_argument(
         "folder", type=Path, help="with <class>/<file>_generated_<prompt>_<number>.jpg or <key>/<variant>.jpg"
     )
-    importing.add_argument(
-        "-o",
-        "--output",
-        type=store_folder,
-        required=True,
-        metavar="STORE",
-        help="folder of the store: a new one, or one to continue",
-    )
+    add_new_store(importing)
     importing.add_argument("--sources", required=True, metavar="DATA", help="the data set that they were made from")
     add_data_flags(importing)
     importing.add_argument(

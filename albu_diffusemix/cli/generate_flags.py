@@ -7,7 +7,7 @@ from typing import Any
 
 from albu_diffusemix.backends import BackendSpec
 from albu_diffusemix.cli.classes import add_class_flags
-from albu_diffusemix.cli.common import add_exclude, positive, shard, store_folder
+from albu_diffusemix.cli.common import add_exclude, add_new_store, add_shard, positive
 from albu_diffusemix.cli.data_flags import DATA, add_data_flags
 from albu_diffusemix.generate import DRAWS, ENCODINGS, ResolvedOptions
 from albu_diffusemix.image_decoding import check_color
@@ -24,14 +24,7 @@ _NEW = ResolvedOptions
 def add_generate_flags(command: argparse.ArgumentParser) -> None:
     """Add all flags of `generate`, each group under a heading of the help."""
     command.add_argument("data", metavar="DATA", help=DATA)
-    command.add_argument(
-        "-o",
-        "--output",
-        type=store_folder,
-        required=True,
-        metavar="STORE",
-        help="folder of the store: a new one, or one to continue",
-    )
+    add_new_store(command)
     command.add_argument(
         "--dry-run",
         action="store_true",
@@ -129,13 +122,7 @@ def _add_engine(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--workers", type=positive, default=1, metavar="N", help="processes, or actors of Ray (%(default)s)"
     )
-    group.add_argument(
-        "--shard",
-        type=shard,
-        default=(0, 1),
-        metavar="i/n",
-        help="make only share i of n, counted from 0, such as 0/4",
-    )
+    add_shard(group, "make")
     group.add_argument(
         "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray (%(default)s)"
     )
